@@ -215,9 +215,8 @@ async def _measure_rooms(url: str, rooms: int, of_a_user: int) -> None:
             at_rest.stop()
             after = resident_bytes(os.getpid())
             click.echo(
-                f"per {what}: {(after - before) / rooms:,.0f} B; {len(gc.get_objects()):,} objects "
-                f"of the collector, longest pauses meanwhile {growing}; a full collection "
-                f"afterwards {at_rest.longest[2]:.0f} ms"
+                f"per {what}: {(after - before) / rooms:,.0f} B; the longest pauses meanwhile: "
+                f"{growing}; a full collection afterwards {at_rest.longest[2]:.0f} ms"
             )
             before = after
         await process.subscriptions.close()

@@ -61,7 +61,9 @@ COVERS = (
           "presence/connection_counts presence/instance_lease presence/instance_registry"
           " presence/presences presence/scripts presence/sweep"),
     Cover("realtime/test_room_unread.py", "the counts of a room move with its events",
-          "realtime/subscription realtime/unread_count"),
+          "realtime/unread_count"),
+    Cover("realtime/test_room_feed.py", "feeds work with them",
+          "realtime/feed_context realtime/opening"),
     Cover("realtime/test_subscriptions.py", "its listeners, and its checks for lost publishes",
           "realtime/listener"),
     Cover("faults/test_cold_rooms.py", "needs a Redis that loses its data",

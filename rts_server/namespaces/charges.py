@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rts_server.namespaces.session import Session
@@ -59,14 +59,14 @@ def commands(session: Session) -> Charge:
 
 
 def charges(
-    name: str, session: Session, payload: Mapping[str, Any], rooms: set[str]
+    name: str, session: Session, payload: Mapping[str, Any], rooms: Collection[str]
 ) -> Iterator[Charge]:
     """Yield the charges of a valid command, apart from that of every command.
 
     `rooms` are the rooms of its connection. A user who is not in the room does not use up its rate,
     and cannot learn from a refusal whether it is busy (A4).
     """
-    user_id, room_id = session.user_id, payload.get("room_id")
+    user_id, room_id = session.user_id, payload.get("room_id", "")
     if name == "message.send":
         yield Charge("messages", user_id, max_wait=MESSAGE_SEND_MAX_WAIT_SECONDS)
     elif name in CHANGE_COMMANDS:

@@ -18,6 +18,7 @@ from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.rates import Buckets, parse
 from rts_server.realtime.control_channel import ControlChannel
+from rts_server.realtime.unread_count import UnreadCount
 from rts_server.runtime.admission import Admission
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class _Connection:
     session_id: str = field(default_factory=lambda: secrets.token_hex(8))
     since: float = field(default_factory=time.monotonic)
     namespaces: set[str] = field(default_factory=set)
-    rooms: set[str] = field(default_factory=set)
+    rooms: dict[str, UnreadCount] = field(default_factory=dict)
     timer: asyncio.Handle | None = None
 
 
@@ -94,10 +95,10 @@ class Connections:
         """Return the live set of namespaces that a connection is in."""
         return self._connections[eio_sid].namespaces
 
-    def rooms(self, eio_sid: str) -> set[str]:
-        """Return the rooms a connection is subscribed to; empty outside `/chat`."""
+    def rooms(self, eio_sid: str) -> dict[str, UnreadCount]:
+        """Return the live unread counts of a connection by room id; empty outside `/chat`."""
         connection = self._connections.get(eio_sid)
-        return connection.rooms if connection else set()
+        return connection.rooms if connection else {}
 
     async def revocations_loaded(self) -> None:
         """Wait until the revocations were loaded: before, no token can be trusted (A3)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import partial
 
 from rts_server import errors
@@ -62,7 +62,7 @@ class ReceiptsNamespace(Namespace):
     async def receipt_delivered(self, session: Session, payload: ReceiptDeliveredPayload) -> Answer:
         """Mark everything up to a seq as delivered, in several rooms; other rooms are ignored."""
         rooms = payload["rooms"]
-        mine = self._connections.rooms(session.eio_sid)
+        mine: Set[str] = self._connections.rooms(session.eio_sid).keys()
         if not rooms.keys() <= mine:  # one that was just added, or of others
             mine = {one.room_id for one in await self._user_memberships.current(session.user_id)}
         cursors = {room_id: (0, seq) for room_id, seq in rooms.items() if room_id in mine}

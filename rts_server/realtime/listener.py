@@ -6,9 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rts_server.engine.packets import Encoded
 from rts_server.runtime.lazy_event import LazyEvent
+
+if TYPE_CHECKING:
+    from rts_server.realtime.unread_count import UnreadCount
 
 MAX_WAITING_USER_EVENTS = 500
 """Events for the user that wait for `session.ready`; beyond it the oldest are dropped (R1)."""
@@ -22,7 +26,7 @@ class Listener:
         write: Writes a packet, which listeners may share. Never blocks.
         write_droppable: Writes a packet that is dropped if the reader is slow.
         namespaces: The namespaces of the connection; it gets ephemeral events of these only.
-        rooms: The rooms the connection is subscribed to.
+        rooms: The unread counts in the rooms it is subscribed to, by room id.
         ready: Set when `session.ready` is written; `room.added` and `room.removed` wait for it.
         waiting_events: Events for the user that came before `session.ready` was written.
         name: The display name in the user's token.
@@ -33,7 +37,7 @@ class Listener:
     write: Callable[[Encoded], None]
     write_droppable: Callable[[Encoded], object]
     namespaces: set[str] = field(default_factory=lambda: {"/chat"})
-    rooms: set[str] = field(default_factory=set)
+    rooms: dict[str, UnreadCount] = field(default_factory=dict)
     ready: LazyEvent = field(default_factory=LazyEvent)
     waiting_events: deque[Encoded] = field(
         default_factory=lambda: deque(maxlen=MAX_WAITING_USER_EVENTS)

@@ -97,7 +97,7 @@ class LostPublishes:
         """
         rooms = [self._rooms[room_id] for room_id in room_ids if room_id in self._rooms]
         for room in rooms:
-            room.unread.doubt()
+            room.doubt()
         for i in range(0, len(rooms), ROOMS_PER_PIPELINE):
             batch = rooms[i : i + ROOMS_PER_PIPELINE]
             async with self._redis.pipeline(transaction=False) as pipe:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from rts_server.domain.byte_budget import ByteBudget
 from rts_server.domain.position import Position
 from rts_server.domain.standing import MemberInRoom, Standing
-from rts_server.realtime.room_feed import COLD, Reads
+from rts_server.realtime.feed_context import Reads
+from rts_server.realtime.opening import COLD
 from rts_server.realtime.sequence import position_of
 
 

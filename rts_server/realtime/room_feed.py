@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from itertools import chain
 
 import orjson
 
 from rts_server import metrics
 from rts_server.domain.position import Position
 from rts_server.domain.standing import Standing
-from rts_server.engine.packets import event_packet
+from rts_server.domain.unread import MemberUnread
+from rts_server.engine.packets import Encoded, event_packet
 from rts_server.protocol.event import ephemeral, namespace_of
+from rts_server.realtime.feed_context import FeedContext
 from rts_server.realtime.listener import Listener
-from rts_server.realtime.room_unread import READ_TYPES, RoomUnread
+from rts_server.realtime.opening import COLD, Opening
+from rts_server.realtime.room_listeners import removed
+from rts_server.realtime.room_unread import NOT_OPEN, READ_TYPES, RoomUnread
 from rts_server.realtime.sequence import (
     PublishedEvent,
     Verdict,
@@ -24,8 +27,8 @@ from rts_server.realtime.sequence import (
     is_contiguous,
     parse_stored,
 )
-from rts_server.realtime.subscription import Subscription
 from rts_server.realtime.typing_countdown import TypingCountdown
+from rts_server.realtime.unread_count import UnreadCount
 from rts_server.runtime.backoff import backoff
 
 log = logging.getLogger(__name__)
@@ -37,84 +40,41 @@ ROOM_HEAD = "head"
 """Published by the relay for a room in which nothing follows; it has a position and no content."""
 MAX_TYPING_USERS = 10
 """Users whom typing.changed names; the others are only counted."""
-COLD: Position = (0, 0)
-"""Start of a subscription that began while the position of the room was not known."""
 
 
-class Snapshot(Protocol):
-    """The snapshot of a warm room; `members` by requested user, None for non-members."""
-
-    @property
-    def position(self) -> Position: ...
-    @property
-    def members(self) -> Mapping[str, object]: ...
-
-
-class Missed(Protocol):
-    """The events after a position; `events` is None when they are not all available."""
-
-    @property
-    def position(self) -> Position | None: ...
-    @property
-    def events(self) -> list[bytes] | None: ...
-    @property
-    def is_member(self) -> bool: ...
-    @property
-    def reaches_head(self) -> bool: ...
-
-
-class Reads(Protocol):
-    """The reads of the room log that a feed needs; None stands for a room that is not in Redis."""
-
-    async def read_many(
-        self, asked: Sequence[tuple[str, Sequence[str]]]
-    ) -> Sequence[Snapshot | None]: ...
-    async def events_since(
-        self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = ...
-    ) -> Sequence[Missed]: ...
-
-
-class RoomFeed:
+class RoomFeed(RoomUnread):
     """Delivers every event behind a listener's start once and in order, or `sync.reset` (D3, D4).
 
-    `start_task` starts a coroutine in the background. `evicted` is called with each listener whose
-    user was removed. While `buffered` is not None the feed is opening or repairing: published
-    events wait there, so that nothing newer overtakes what is being read from the hot log.
-    `listeners_of` and `unread_changed`: see `RoomUnread`.
+    While `buffered` is not None the feed is opening or repairing: published events wait there, so
+    that nothing newer overtakes what is being read from the hot log.
     """
 
-    def __init__(
-        self,
-        room_id: str,
-        reads: Reads,
-        start_task: Callable[[Any], Any],
-        evicted: Callable[[Listener, str], None] = lambda listener, room_id: None,
-        typing_interval: float = 1.0,
-        *,
-        listeners_of: Callable[[str], Collection[Listener]] = lambda user_id: (),
-        unread_changed: Callable[[Listener, str], None] = lambda listener, room_id: None,
-    ) -> None:
-        self.room_id = room_id
-        self.position: Position | None = None
-        self.subscriptions: dict[Listener, Subscription] = {}
+    __slots__ = ("buffered",)
+
+    def __init__(self, room_id: str, context: FeedContext) -> None:
+        super().__init__(room_id, context)
         self.buffered: deque[PublishedEvent] | None = deque()
-        self._is_open = False
-        self._reads = reads
-        self._start_task = start_task
-        self._evicted = evicted
-        self._typing = TypingCountdown(self._write_typing, typing_interval)
-        self.unread = RoomUnread(
-            self.subscriptions, listeners_of, lambda listener: unread_changed(listener, room_id)
-        )
 
     def close(self) -> None:
         """Stop the timer, when the last listener has left."""
-        self._typing.close()
+        if typing := self._context.typing.pop(self.room_id, None):
+            typing.close()
+
+    def join(self, listener: Listener, cursor: Position | None) -> None:
+        """Add a listener, or let it begin anew; its events wait until `go_live`."""
+        listener.rooms[self.room_id] = UnreadCount()
+        self._open(listener, Opening(cursor))
+
+    def leave(self, listener: Listener) -> None:
+        """Remove a listener."""
+        if listener.rooms.pop(self.room_id, None):
+            self._end_opening(listener)
+            self.listeners = removed(self.listeners, listener)
 
     def open_at(self, position: Position | None) -> None:
         """Begin at the room's position (None: it is cold); deliver what was buffered behind it."""
-        if not self._is_open:
-            self._is_open, self.position = True, position
+        if self._offset == NOT_OPEN:
+            self.position = position
             self._release()
 
     def on_publish(self, event: PublishedEvent) -> None:
@@ -123,98 +83,126 @@ class RoomFeed:
             self.buffered.append(event)
         elif not self._try_deliver(event):
             self.buffered = deque([event])
-            self._start_task(self._repair())
+            self._context.start_task(self._repair())
 
     def mark_lagging(self) -> None:
         """Repair: the head in Redis is ahead although nothing was published to us (D5)."""
         if self.buffered is None:
             self.buffered = deque()
-            self._start_task(self._repair())
+            self._context.start_task(self._repair())
 
     def _try_deliver(self, event: PublishedEvent) -> bool:
         """Deliver an event that is next; return False when something is missing before it."""
-        if self.position is None:
+        position = self.position
+        if position is None:
             if event.type in READ_TYPES:  # a receipt may load a room without any event of its log
-                self.unread.read_moved(event, None)
+                self.read_moved(event)
             return not event.durable and event.type != ROOM_HEAD
         if not event.durable:
-            return self._deliver_ephemeral(event)
-        verdict = classify(self.position, event.position)
+            return self._deliver_ephemeral(event, position)
+        verdict = classify(position, event.position)
         if verdict is Verdict.STALE:
             return True
-        if verdict is Verdict.NEXT or (
-            verdict is Verdict.EPOCH and is_contiguous(self.position, event)
-        ):
-            self._deliver(event)
+        if verdict is Verdict.NEXT or (verdict is Verdict.EPOCH and is_contiguous(position, event)):
+            self._deliver(event, position)
             return True
         return False
 
-    def _deliver_ephemeral(self, event: PublishedEvent) -> bool:
+    def _deliver_ephemeral(self, event: PublishedEvent, position: Position) -> bool:
         """Deliver an ephemeral event unless the log is behind the head at which it was published.
 
         Return False in that case: a removal before it may not have been applied here yet, and the
         event must not reach a removed member (A2).
         """
-        assert self.position is not None
-        if event.position > self.position:
+        if event.position > position:
             return False
         if event.type == ROOM_HEAD:
             return True
         if event.type == TYPING:
-            self._typing.update(orjson.loads(event.text))
+            self._typing().update(orjson.loads(event.text))
             return True
         if event.type in READ_TYPES:
-            self.unread.read_moved(event, self.position)
+            self.read_moved(event)
             return True
         namespace = namespace_of(event.type)
         packet = event_packet(namespace, event.type, event.text)
-        for listener, subscription in self.subscriptions.items():
-            if subscription.start is None or namespace not in listener.namespaces:
-                continue
+        for listener in self._live_listeners(namespace):
             if event.to is None or event.to == listener.user_id:
                 listener.write(packet)
         return True
 
+    def _live_listeners(self, namespace: str) -> list[Listener]:
+        """Return the listeners in a namespace whose streams have begun."""
+        begun = chain(
+            self.listeners, (one for one, opening in self.openings.items() if opening.is_live)
+        )
+        return [listener for listener in begun if namespace in listener.namespaces]
+
+    def _typing(self) -> TypingCountdown:
+        """Return the typing users of the room; they are dropped when nobody is typing any more."""
+        of_rooms = self._context.typing
+        if (typing := of_rooms.get(self.room_id)) is None:
+            typing = of_rooms[self.room_id] = TypingCountdown(
+                self._write_typing,
+                self._context.typing_interval,
+                on_end=lambda: of_rooms.pop(self.room_id, None),
+            )
+        return typing
+
     def _write_typing(self, user_ids: list[str]) -> None:
         data = {"user_ids": user_ids[:MAX_TYPING_USERS], "count": len(user_ids)}
         packet = event_packet("/presence", TYPING, ephemeral(TYPING, data, self.room_id))
-        for listener, subscription in self.subscriptions.items():
-            if subscription.start is not None and "/presence" in listener.namespaces:
-                listener.write_droppable(packet)
+        for listener in self._live_listeners("/presence"):
+            listener.write_droppable(packet)
 
-    def _deliver(self, event: PublishedEvent) -> None:
-        if begins_epoch := event.type == "room.epoch":
-            self._note_positions()
-        self.position = position = event.position
+    def _deliver(self, event: PublishedEvent, before: Position) -> None:
+        """Deliver the event that follows the position `before`."""
+        self.position = event.position
         packet = event_packet("/chat", event.type, event.text)
-        for listener, subscription in self.subscriptions.items():
-            start = subscription.start
-            if start is None:
-                subscription.backlog = [*(subscription.backlog or ()), (event, packet)]
-            elif position > start:
-                listener.write(packet)
-                if begins_epoch or start == COLD:
-                    self._begin_epoch(listener, subscription, event)
-        metrics.DELIVERIES.inc(len(self.subscriptions))
-        self.unread.delivered(event)
+        for listener in self.listeners:
+            listener.write(packet)
+        if event.type == "room.epoch":
+            for listener in self.listeners:
+                self._begin_epoch(listener, before, event)
+        for listener, opening in self.openings.items():
+            self._deliver_opening(listener, opening, event, packet, before)
+        metrics.DELIVERIES.inc(len(self.listeners) + len(self.openings))
+        self.delivered(event)
+        for listener, opening in tuple(self.openings.items()):
+            self.feed_reached(listener, opening)
         if event.type == "member.removed":
             self._evict({m["user_id"] for m in orjson.loads(event.text)["data"]["members"]})
 
+    def _deliver_opening(
+        self,
+        listener: Listener,
+        opening: Opening,
+        event: PublishedEvent,
+        packet: Encoded,
+        before: Position,
+    ) -> None:
+        """Deliver an event to a listener whose subscription may begin behind it."""
+        if opening.start is None:
+            opening.backlog = [*(opening.backlog or ()), (event, packet)]
+        elif event.position > opening.start:
+            listener.write(packet)
+            if event.type == "room.epoch" or opening.start == COLD:
+                self._begin_epoch(listener, opening.cursor_at(before), event)
+                opening.start, opening.cursor = event.position, None
+
     def _evict(self, user_ids: set[str]) -> None:
         """Remove users before any later event is delivered: the removal fence (A2)."""
-        self._typing.remove(user_ids)
-        for listener in [
-            listener for listener in self.subscriptions if listener.user_id in user_ids
-        ]:
-            del self.subscriptions[listener]
-            listener.rooms.discard(self.room_id)
-            self._evicted(listener, self.room_id)
+        if typing := self._context.typing.get(self.room_id):
+            typing.remove(user_ids)
+        for listener in [one for one in self.all_listeners() if one.user_id in user_ids]:
+            self.leave(listener)
+            self._context.evicted(listener, self.room_id)
 
     def go_live(
         self,
         listener: Listener,
         start: Position,
-        standing: Standing | None = None,
+        standing: MemberUnread | Standing | None = None,
         *,
         is_current: bool = True,
     ) -> None:
@@ -224,35 +212,39 @@ class RoomFeed:
         says that the client has everything up to `start`. Otherwise it reads the room anew, and
         needs a sync.reset when a cold room is loaded: what it read may be outdated.
         """
-        subscription = self.subscriptions.get(listener)
-        if subscription is None or subscription.start is not None:
+        opening = self.openings.get(listener)
+        if opening is None or opening.start is not None:
             return
-        subscription.start = start
+        opening.start = start
         if not is_current:
-            subscription.cursor = None
-        if subscription.reset_at is not None and start < subscription.reset_at:
-            subscription.start = start = subscription.reset_at
+            opening.cursor = None
+        if opening.reset_at is not None and start < opening.reset_at:
+            opening.start = start = opening.reset_at
             listener.write(event_packet("/chat", "sync.reset", reset_text(self.room_id, start)))
         if start != COLD:
-            subscription.cursor = start
-        self.unread.began(listener, subscription, standing)
-        for event, packet in subscription.backlog or ():
-            if event.position > subscription.start:
+            opening.cursor = start
+        self.began(listener, opening, standing)
+        for event, packet in opening.backlog or ():
+            if event.position > opening.start:
                 listener.write(packet)
-                if event.type == "room.epoch" or subscription.start == COLD:
-                    self._begin_epoch(listener, subscription, event)
-                subscription.cursor = event.position
-        subscription.backlog = None
+                if event.type == "room.epoch" or opening.start == COLD:
+                    self._begin_epoch(listener, opening.cursor, event)
+                    opening.start = event.position
+                opening.cursor = event.position
+        opening.backlog = None
+        self.feed_reached(listener, opening)
 
     def _begin_epoch(
-        self, listener: Listener, subscription: Subscription, event: PublishedEvent
+        self, listener: Listener, cursor: Position | None, event: PublishedEvent
     ) -> None:
-        """Reset a listener at a new epoch or when a cold room wakes, unless it missed nothing."""
-        if not is_contiguous(subscription.cursor, event):
+        """Reset a listener at a new epoch or when a cold room wakes, unless it missed nothing.
+
+        `cursor`: the position up to which its client has the room.
+        """
+        if not is_contiguous(cursor, event):
             text = reset_text(self.room_id, event.position)
             listener.write(event_packet("/chat", "sync.reset", text))
-        subscription.start, subscription.cursor = event.position, None
-        subscription.unread.doubt()
+        listener.rooms[self.room_id].doubt()
 
     def _release(self) -> None:
         """Deliver what was buffered as far as it is contiguous; repair at the first gap."""
@@ -260,7 +252,7 @@ class RoomFeed:
         while buffered:
             if self.position is None or not self._try_deliver(buffered[0]):
                 self.buffered = buffered
-                self._start_task(self._repair())
+                self._context.start_task(self._repair())
                 return
             buffered.popleft()
 
@@ -269,7 +261,7 @@ class RoomFeed:
 
         Moved read cursors may have been missed as well, and the hot log does not have them.
         """
-        self.unread.doubt()
+        self.doubt()
         failures = 0
         while True:
             try:
@@ -291,7 +283,7 @@ class RoomFeed:
         while self.position is not None:
             if self.buffered and is_contiguous(self.position, self.buffered[0]):
                 return True
-            (missed,) = await self._reads.events_since(
+            (missed,) = await self._context.reads.events_since(
                 [(self.room_id, self.position, MAX_REPAIR_EVENTS)]
             )
             if missed.events is None:
@@ -308,62 +300,70 @@ class RoomFeed:
 
         Members are read before anything is delivered: a removal may have been missed (A2).
         """
-        users = {listener.user_id for listener in self.subscriptions}
-        before = len(self.buffered or ())
-        (snapshot,) = await self._reads.read_many([(self.room_id, sorted(users))])
+        users = {listener.user_id for listener in self.all_listeners()}
+        waiting = len(self.buffered or ())
+        (snapshot,) = await self._context.reads.read_many([(self.room_id, sorted(users))])
         buffered, self.buffered = list(self.buffered or ()), deque()
-        self._note_positions()
         if snapshot is None:
-            self.position = None
-            self.buffered.extend(buffered[before:])  # the room may have been rehydrated meanwhile
+            self._become_cold()
+            self.buffered.extend(buffered[waiting:])  # may have been rehydrated meanwhile
             return
-        opening = [
-            h for h in buffered if h.type == "room.epoch" and h.position <= snapshot.position
-        ]
+        epochs = [e for e in buffered if e.type == "room.epoch" and e.position <= snapshot.position]
         self._evict({user for user in users if snapshot.members.get(user) is None})
-        self.position = snapshot.position
-        self._reset(opening)
-        self.buffered.extend(h for h in buffered if h.position > snapshot.position)
+        before, self.position = self.position, snapshot.position
+        self._reset(before, epochs)
+        self.buffered.extend(e for e in buffered if e.position > snapshot.position)
 
     def listener_positions(self) -> set[Position]:
         """Return the stream's position, or the listeners' cursors while the room is cold."""
         if self.position is not None:
             return {self.position}
-        return {
-            subscription.cursor
-            for subscription in self.subscriptions.values()
-            if subscription.cursor is not None
-        }
+        cursors = (opening.cursor for opening in self.openings.values())
+        return {cursor for cursor in cursors if cursor is not None}
 
-    def _note_positions(self) -> None:
-        """Note where every listener is; those at the `prev` of the next epoch need no reset."""
-        for subscription in self.subscriptions.values():
-            if (
-                self.position is not None
-                and subscription.start is not None
-                and subscription.start != COLD
-            ):
-                subscription.cursor = max(self.position, subscription.start)
+    def _become_cold(self) -> None:
+        """Note where every client is; those at the `prev` of the next epoch need no reset."""
+        before, self.position = self.position, None
+        if before is None:
+            return
+        for opening in self.openings.values():
+            if opening.start not in (None, COLD):
+                opening.start = opening.cursor = opening.cursor_at(before)
+        for listener in tuple(self.listeners):
+            self._open(listener, Opening(before, before))
 
-    def _reset(self, opening: list[PublishedEvent]) -> None:
-        """Send `sync.reset` to every listener that was not at the `prev` of the new epoch."""
+    def _reset(self, before: Position | None, epochs: list[PublishedEvent]) -> None:
+        """Send `sync.reset` to every listener that was not at the `prev` of the new epoch.
+
+        `before`: where the feed stood. The counts are read again: messages were left out.
+        """
         assert self.position is not None
-        packet = event_packet("/chat", "sync.reset", reset_text(self.room_id, self.position))
-        for listener, subscription in self.subscriptions.items():
-            if subscription.start is None:
-                subscription.reset_at = self.position
-                subscription.backlog = None
-                continue
-            for event in opening:
-                listener.write(event_packet("/chat", event.type, event.text))
-            last = opening[-1] if opening else None
-            if (
-                last is None
-                or last.position != self.position
-                or not is_contiguous(subscription.cursor, last)
-            ):
-                listener.write(packet)
-            subscription.start, subscription.cursor = self.position, None
+        self.seq = 0
+        self.doubt()
+        last = epochs[-1] if epochs and epochs[-1].position == self.position else None
+        for listener in self.listeners:
+            self._write_reset(listener, before, epochs, last)
+        for listener, opening in tuple(self.openings.items()):
+            if opening.start is None:
+                opening.reset_at, opening.backlog = self.position, None
+            else:
+                self._write_reset(listener, opening.cursor_at(before), epochs, last)
+                opening.start = opening.read_at = self.position
+                self.feed_reached(listener, opening)
+
+    def _write_reset(
+        self,
+        listener: Listener,
+        cursor: Position | None,
+        epochs: list[PublishedEvent],
+        last: PublishedEvent | None,
+    ) -> None:
+        assert self.position is not None
+        for event in epochs:
+            listener.write(event_packet("/chat", event.type, event.text))
+        if last is None or not is_contiguous(cursor, last):
+            text = reset_text(self.room_id, self.position)
+            listener.write(event_packet("/chat", "sync.reset", text))
 
 
 def reset_text(room_id: str, position: Position) -> str:

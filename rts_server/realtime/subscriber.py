@@ -7,7 +7,7 @@ import logging
 import random
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 from redis.asyncio import ConnectionPool
@@ -53,6 +53,10 @@ class Subscriber:
     After a break every channel is subscribed again, and then `on_resumed` is called once: what was
     published in between was missed.
 
+    The names of channels are kept here (`subscribe`, `unsubscribe`), or by somebody who has them
+    anyway (`request`, `confirmed`, `release`): `owned` is a live view of those. A name for each
+    room would be a quarter of a room's memory.
+
     Attributes:
         server: The run id of the Redis it is connected to; empty until it is known.
         ever_subscribed: Whether a subscription was ever confirmed.
@@ -64,6 +68,8 @@ class Subscriber:
         on_message: OnMessage,
         on_resumed: Callable[[], None],
         primary: Primary | None = None,
+        *,
+        owned: Collection[str] = (),
     ) -> None:
         self._pool = ConnectionPool.from_url(
             url, protocol=2, socket_timeout=None, socket_connect_timeout=0.5, socket_keepalive=True
@@ -75,8 +81,9 @@ class Subscriber:
         self._throttled_log = ThrottledLog(log)
         self._first = True
         self.server = ""
-        self._wanted: set[str] = set()
-        self._confirmed: set[str] = set()
+        self._owned = owned
+        self._kept: set[str] = set()
+        self._pending: set[str] = set()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._unsent: deque[str] = deque()
         self._unconfirmed = self._unsubscribed = 0
@@ -98,27 +105,41 @@ class Subscriber:
 
     async def subscribe(self, channels: Iterable[str]) -> None:
         """Return once Redis confirmed all of the channels; wait for Redis if it is away."""
-        fresh = [channel for channel in channels if channel not in self._confirmed]
-        if not fresh:
-            return
-        loop = asyncio.get_running_loop()
-        futures = []
-        for channel in fresh:
-            future = loop.create_future()
-            self._waiting.setdefault(channel, []).append(future)
-            futures.append(future)
-        unsent = [channel for channel in fresh if channel not in self._wanted]
-        self._wanted.update(fresh)
-        self._unsent.extend(unsent)
-        self._send_unsent()
-        for future in futures:
-            await future
+        channels = list(channels)
+        fresh = dict.fromkeys(channel for channel in channels if channel not in self._kept)
+        self._kept.update(fresh)
+        self.request(fresh)
+        await self.confirmed(channels)
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
         """Unsubscribe from channels. Never blocks; a later `subscribe` is sent after it."""
-        gone = [channel for channel in channels if channel in self._wanted]
-        self._wanted.difference_update(gone)
-        self._confirmed.difference_update(gone)
+        gone = [channel for channel in channels if channel in self._kept]
+        self._kept.difference_update(gone)
+        self.release(gone)
+
+    def request(self, channels: Iterable[str]) -> None:
+        """Begin to subscribe to channels that were just added to `owned`. Never blocks."""
+        fresh = list(channels)
+        self._pending.update(fresh)
+        self._unsent.extend(fresh)
+        self._send_unsent()
+
+    async def confirmed(self, channels: Iterable[str]) -> None:
+        """Return once Redis confirmed all of the channels; wait for Redis if it is away."""
+        loop = asyncio.get_running_loop()
+        futures = []
+        for channel in channels:
+            if channel in self._pending:
+                future = loop.create_future()
+                self._waiting.setdefault(channel, []).append(future)
+                futures.append(future)
+        for future in futures:
+            await future
+
+    def release(self, channels: Collection[str]) -> None:
+        """Unsubscribe from channels that were just taken out of `owned`. Never blocks."""
+        gone = list(channels)
+        self._pending.difference_update(gone)
         self._unsubscribed += len(gone)
         if self._link is not None:
             for i in range(0, len(gone), CHANNELS_PER_COMMAND):
@@ -137,7 +158,8 @@ class Subscriber:
     @property
     def state(self) -> LinkState:
         """The state of the link now, to be compared later."""
-        return LinkState(self._client_id or 0, len(self._confirmed), self._unsubscribed)
+        confirmed = len(self._kept) + len(self._owned) - len(self._pending)
+        return LinkState(self._client_id or 0, confirmed, self._unsubscribed)
 
     def misses_some(self, before: LinkState, channels: int) -> bool:
         """Return whether Redis has forgotten a channel, by the number it had since `before`.
@@ -157,7 +179,7 @@ class Subscriber:
         while self._unsent and self._unconfirmed + CHANNELS_PER_COMMAND <= MAX_UNCONFIRMED_CHANNELS:
             some: list[str] = []
             while self._unsent and len(some) < CHANNELS_PER_COMMAND:
-                if (channel := self._unsent.popleft()) in self._wanted:
+                if (channel := self._unsent.popleft()) in self._pending:
                     some.append(channel)
             if some:
                 self._unconfirmed += len(some)
@@ -169,7 +191,7 @@ class Subscriber:
             async with within(SUBSCRIBER_CONNECT_SECONDS):
                 self._link = await RedisConnection.open(self._pool, self._reply)
             self._link.send_all([("CLIENT", "ID"), ("INFO", "server")])
-            self._unsent, self._unconfirmed = deque(sorted(self._wanted)), 0
+            self._unsent, self._unconfirmed = deque(sorted(self._pending)), 0
             self._send_unsent()
             self._loop.mark_succeeded()
             self._resume_due, self._first = not self._first, False
@@ -177,11 +199,12 @@ class Subscriber:
             await asyncio.wait([self._link.gone])
             self._throttled_log.warning("subscriber lost redis", "closed")
         finally:
+            if self._link is not None:  # of its confirmations none holds any more
+                self._pending = {*self._kept, *self._owned}
             self.restart()
             self._link = None
             self._client_id = None
             self.server = ""
-            self._confirmed.clear()
 
     async def _pause(self) -> None:
         """Wait: instances that were cut off together must not reconnect together."""
@@ -192,7 +215,7 @@ class Subscriber:
 
         A check before would miss what is published until then (D5).
         """
-        if self._resume_due and self._wanted <= self._confirmed:
+        if self._resume_due and not self._pending:
             self._resume_due = False
             self._on_resumed()
 
@@ -228,8 +251,7 @@ class Subscriber:
 
     def _confirm(self, channel: str) -> None:
         self.ever_subscribed = True
-        if channel in self._wanted:
-            self._confirmed.add(channel)
+        self._pending.discard(channel)
         for future in self._waiting.pop(channel, ()):
             if not future.done():
                 future.set_result(None)

@@ -17,15 +17,17 @@ from rts_server.domain.unread import counts_in_totals
 from rts_server.domain.user_message import UserMessage
 from rts_server.engine.packets import event_packet
 from rts_server.realtime.canary import CANARY_PREFIX, Canary
+from rts_server.realtime.feed_context import FeedContext
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.lost_memberships import LostMemberships
 from rts_server.realtime.lost_publishes import LostPublishes
 from rts_server.realtime.lost_rooms import LostRooms, Recovery
+from rts_server.realtime.opening import COLD
 from rts_server.realtime.replay import NOT_A_MEMBER, JoinReads, Replay, ReplayReader, rejoined
-from rts_server.realtime.room_feed import COLD, RoomFeed
+from rts_server.realtime.room_channels import RoomChannels
+from rts_server.realtime.room_feed import RoomFeed
 from rts_server.realtime.sequence import parse
 from rts_server.realtime.subscriber import Subscriber
-from rts_server.realtime.subscription import Subscription
 from rts_server.realtime.subscription_handlers import SubscriptionHandlers
 from rts_server.realtime.unread_changed import UnreadChanges
 from rts_server.redis_client.primary import Primary
@@ -53,12 +55,20 @@ class Subscriptions:
         self._handlers = handlers
         self._instance_channel = keys.instance_channel(instance_id)
         self._rooms: dict[str, RoomFeed] = {}
+        self._room_channels = RoomChannels(self._rooms)
         self._users: dict[str, set[Listener]] = {}
-        self._by_channel: dict[str, RoomFeed] = {}
         self._user_channels: dict[str, str] = {}
         self._unread_changes = UnreadChanges(self._rooms, self._users, handlers.read_unread)
         self._tasks = Tasks()
         self._leaving: dict[str, asyncio.Handle] = {}
+        self._feed_context = FeedContext(
+            reads,
+            self._tasks.keep,
+            self._evicted,
+            settings.typing_interval,
+            listeners_of=lambda user_id: self._users.get(user_id, ()),
+            unread_changed=self._unread_changes.write_soon,
+        )
         limits = settings.limits
         self._replays = ReplayReader(
             reads, max_events=limits.replay_events, max_bytes=limits.answer_bytes
@@ -81,7 +91,13 @@ class Subscriptions:
             compare=self._lost_publishes.compare,
             on_lost=self.lost_memberships.compare_all,
         )
-        self.subscriber = Subscriber(settings.redis_url, self._on_message, self._resumed, primary)
+        self.subscriber = Subscriber(
+            settings.redis_url,
+            self._on_message,
+            self._resumed,
+            primary,
+            owned=self._room_channels,
+        )
         self.canary = Canary(
             redis,
             self.subscriber,
@@ -164,8 +180,10 @@ class Subscriptions:
             whole = set(room_ids) - cursors.keys()
         # Subscribe before reading: an event published between the two is then either in the
         # snapshot or in the buffer. In the other order it would be in neither (D4).
+        fresh = [room_id for room_id in dict.fromkeys(room_ids) if room_id not in self._rooms]
         rooms = [self._subscribe(listener, room_id, cursors.get(room_id)) for room_id in room_ids]
-        await self.subscriber.subscribe(map(keys.room_channel, room_ids))
+        self.subscriber.request(map(keys.room_channel, fresh))
+        await self.subscriber.confirmed(map(keys.room_channel, room_ids))
         known = {r: cursors.get(r) for r in room_ids if r not in whole}
         members = await self._reads.members(listener.user_id, known)
         others = [room_id for room_id in room_ids if room_id not in members]
@@ -220,31 +238,20 @@ class Subscriptions:
 
     def leave(self, listener: Listener, room_id: str) -> None:
         """Unsubscribe the listener from a room; the instance keeps its subscription for a while."""
-        listener.rooms.discard(room_id)
         room = self._rooms.get(room_id)
         if room is None:
             return
-        room.subscriptions.pop(listener, None)
-        if not room.subscriptions:
+        room.leave(listener)
+        if room.is_empty:
             self._linger(keys.room_channel(room_id), self._unsubscribe_room)
 
     def _subscribe(self, listener: Listener, room_id: str, cursor: Position | None) -> RoomFeed:
         room = self._rooms.get(room_id)
         if room is None:
-            room = self._rooms[room_id] = RoomFeed(
-                room_id,
-                self._reads,
-                self._tasks.keep,
-                self._evicted,
-                self._settings.typing_interval,
-                listeners_of=lambda user_id: self._users.get(user_id, ()),
-                unread_changed=self._unread_changes.write_soon,
-            )
-            self._by_channel[keys.room_channel(room_id)] = room
-        elif not room.subscriptions:
+            room = self._rooms[room_id] = RoomFeed(room_id, self._feed_context)
+        elif room.is_empty:
             self._stay(keys.room_channel(room_id))
-        room.subscriptions[listener] = Subscription(cursor=cursor)
-        listener.rooms.add(room_id)
+        room.join(listener, cursor)
         return room
 
     # Unsubscribing, after a while: users reconnect
@@ -260,12 +267,11 @@ class Subscriptions:
 
     def _unsubscribe_room(self, channel: str) -> None:
         self._leaving.pop(channel, None)
-        room = self._by_channel.get(channel)
-        if room is not None and not room.subscriptions:
-            del self._by_channel[channel]
+        room = self._room_channels.room_of(channel)
+        if room is not None and room.is_empty:
             del self._rooms[room.room_id]
             room.close()
-            self.subscriber.unsubscribe([channel])
+            self.subscriber.release([channel])
 
     def _unsubscribe_user(self, channel: str) -> None:
         self._leaving.pop(channel, None)
@@ -277,7 +283,7 @@ class Subscriptions:
     # Messages
 
     def _on_message(self, channel: str, data: bytes) -> None:
-        if room := self._by_channel.get(channel):
+        if room := self._room_channels.room_of(channel):
             room.on_publish(parse(data))
         elif channel == self._instance_channel:
             if data.startswith(CANARY_PREFIX):
@@ -309,7 +315,7 @@ class Subscriptions:
         if room := self._rooms.get(event["room_id"]):
             state = event["data"]
             counts = counts_in_totals(muted=state["muted"], hidden=state["hidden"])
-            room.unread.settings_changed(user_id, in_totals=counts)
+            room.settings_changed(user_id, in_totals=counts)
 
     async def _room_changed(self, listener: Listener, room_id: str, state: str) -> None:
         await listener.ready.wait()
@@ -323,7 +329,7 @@ class Subscriptions:
                 await self._handlers.room_removed(listener, room_id)
 
     def _evicted(self, listener: Listener, room_id: str) -> None:
-        if (room := self._rooms.get(room_id)) and not room.subscriptions:
+        if (room := self._rooms.get(room_id)) and room.is_empty:
             self._linger(keys.room_channel(room_id), self._unsubscribe_room)
         self._tasks.keep(self._after_eviction(listener, room_id))
 

@@ -10,10 +10,16 @@ class TypingCountdown:
     """Calls `on_change` with the whole list when it changed, at most once in `interval` seconds.
 
     A name expires when its time is over, also when Redis or the instance of the user is gone.
+    `on_end` is called once nobody is typing and the next change may be reported at once.
     """
 
-    def __init__(self, on_change: Callable[[list[str]], None], interval: float) -> None:
-        self._on_change, self._interval = on_change, interval
+    def __init__(
+        self,
+        on_change: Callable[[list[str]], None],
+        interval: float,
+        on_end: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._on_change, self._interval, self._on_end = on_change, interval, on_end
         self._until: dict[str, float] = {}
         self._reported: list[str] = []
         self._next_report_at = 0.0
@@ -43,12 +49,13 @@ class TypingCountdown:
         now = loop.time()
         self._until = {user: until for user, until in self._until.items() if until > now}
         typing = sorted(self._until)
+        if typing != self._reported and now >= self._next_report_at:
+            self._reported, self._next_report_at = typing, now + self._interval
+            self._on_change(typing)
         due = list(self._until.values())
-        if typing != self._reported:
-            if now >= self._next_report_at:
-                self._reported, self._next_report_at = typing, now + self._interval
-                self._on_change(typing)
-            else:
-                due.append(self._next_report_at)
+        if now < self._next_report_at and (typing != self._reported or not due):
+            due.append(self._next_report_at)
         if due:
             self._timer = loop.call_at(min(due), self._check)
+        else:
+            self._on_end()

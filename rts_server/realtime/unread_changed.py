@@ -11,7 +11,6 @@ from rts_server.engine.packets import event_packet
 from rts_server.protocol.event import ephemeral
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.room_feed import RoomFeed
-from rts_server.realtime.subscription import Subscription
 from rts_server.realtime.unread_count import Certainty
 from rts_server.runtime.tasks import Tasks
 
@@ -79,41 +78,34 @@ class UnreadChanges:
 
     async def _read_again(self, user_id: str, room_ids: list[str]) -> bool:
         """Return whether anything could be read; the rest stays in doubt."""
-        asked = {room_id: self._subscriptions(user_id, room_id) for room_id in room_ids}
-        for subscriptions in asked.values():
-            for one in subscriptions:
-                one.unread.certainty = Certainty.READING
+        asked = [
+            (room_id, listener, listener.rooms[room_id])
+            for room_id in room_ids
+            for listener in self._listeners.get(user_id, ())
+            if room_id in listener.rooms
+        ]
+        for _, _, count in asked:
+            count.certainty = Certainty.READING
         found: Mapping[str, MemberUnread] = {}
         try:
             found = await self._read(user_id, room_ids)
         finally:
-            for room_id, subscriptions in asked.items():
-                for one in subscriptions:
-                    if room_id in found:
-                        one.unread.learn(found[room_id])
-                    else:
-                        one.unread.doubt()
+            for room_id, listener, count in asked:
+                is_same = listener.rooms.get(room_id) is count  # it may have left, or joined again
+                if room_id in found and is_same:
+                    self._rooms[room_id].learn(listener, found[room_id])
+                else:
+                    count.doubt()
         return bool(found)
-
-    def _subscriptions(self, user_id: str, room_id: str) -> list[Subscription]:
-        room = self._rooms.get(room_id)
-        found = room.subscriptions if room is not None else {}
-        return [found[one] for one in self._listeners.get(user_id, ()) if one in found]
 
     def _doubtful(self, user_id: str) -> list[str]:
         """Return the rooms of which a count of the user is in doubt."""
         found: dict[str, None] = {}
         for listener in self._listeners.get(user_id, ()):
-            for room, subscription in self._live(listener):
-                if subscription.unread.certainty is Certainty.DOUBTFUL:
-                    found[room.room_id] = None
+            for room_id, count in listener.rooms.items():
+                if count.certainty is Certainty.DOUBTFUL and self._rooms[room_id].is_live(listener):
+                    found[room_id] = None
         return list(found)
-
-    def _live(self, listener: Listener) -> list[tuple[RoomFeed, Subscription]]:
-        """Return the listener's place in each room whose stream began for it."""
-        rooms = (self._rooms.get(room_id) for room_id in listener.rooms)
-        places = ((room, room.subscriptions.get(listener)) for room in rooms if room is not None)
-        return [(room, one) for room, one in places if one is not None and one.start is not None]
 
     def _write(self, user_id: str) -> None:
         for listener, room_id in self._due.pop(user_id):
@@ -122,12 +114,14 @@ class UnreadChanges:
 
     def _write_to(self, listener: Listener, room_id: str) -> None:
         unread, read_seq, counts = 0, 0, []
-        for room, subscription in self._live(listener):
-            count = room.unread.unread(subscription)
-            if subscription.unread.in_totals:
-                counts.append(count)
-            if room.room_id == room_id:
-                unread, read_seq = count, subscription.unread.read_seq
+        for one, count in listener.rooms.items():
+            room = self._rooms[one]
+            if not room.is_live(listener):
+                continue
+            if count.in_totals:
+                counts.append(room.unread(listener))
+            if one == room_id:
+                unread, read_seq = room.unread(listener), count.read_seq
         data = {"unread": unread, "read_seq": read_seq, **totals(counts)}
         text = ephemeral("unread.changed", data, room_id)
         listener.write(event_packet("/receipts", "unread.changed", text))

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import orjson
 
-from rts_server.domain.position import Position
 from rts_server.domain.standing import Standing
-from rts_server.domain.unread import MemberUnread
+from rts_server.domain.unread import MemberUnread, unread_count
 from rts_server.realtime.sequence import PublishedEvent
 
 
@@ -56,27 +55,23 @@ def change_of(event: PublishedEvent) -> Change | None:
 
 @dataclass(eq=False, slots=True)
 class UnreadCount:
-    """`unread = seq of the room − settled`: a further message counts without a change here.
+    """`unread = seq of the room − read_seq − uncounted`: others' messages change nothing here.
 
     Attributes:
         read_seq: The user's read cursor.
-        settled: read_seq and the number of later messages that count for nobody.
-        seq: The room's newest message when this was read.
-        position: Where in the log this was read: earlier events are in it.
+        uncounted: The number of later messages that count for nobody.
         in_totals: False in muted and hidden rooms.
     """
 
     read_seq: int = 0
-    settled: int = 0
-    seq: int = 0
-    position: Position = (0, 0)
+    uncounted: int = 0
     in_totals: bool = False
     certainty: Certainty = Certainty.READING
 
     def learn(self, found: MemberUnread | Standing) -> None:
         """Take what was read; it is exact unless something changed since the read began."""
-        self.position, self.seq, self.read_seq = found.position, found.seq, found.read_seq
-        self.settled, self.in_totals = found.seq - found.unread, found.in_totals
+        self.read_seq, self.in_totals = found.read_seq, found.in_totals
+        self.uncounted = found.seq - found.read_seq - found.unread
         if self.certainty is Certainty.READING:
             self.certainty = Certainty.EXACT
 
@@ -84,35 +79,33 @@ class UnreadCount:
         """Have it read before its next use."""
         self.certainty = Certainty.DOUBTFUL
 
-    def unread(self, room_seq: int) -> int:
-        """Return the unread messages up to `room_seq`, or to where this was read."""
-        return max(0, max(room_seq, self.seq) - self.settled)
+    def unread(self, seq: int) -> int:
+        """Return the unread messages up to this seq of the room."""
+        return unread_count(seq, self.read_seq, self.uncounted)
 
-    def apply(self, change: Change, position: Position) -> bool:
+    def apply(self, change: Change) -> bool:
         """Apply an event that the listener received; of a message, only for its sender.
 
         Return whether the user's own message read messages before it.
         """
-        if position <= self.position:
-            return False
         if change.in_doubt or self.certainty is Certainty.READING:
             self.doubt()
         if change.sender is not None:
             had_unread = self.certainty is not Certainty.EXACT or self.unread(change.seq - 1) > 0
-            self.read_seq = self.settled = change.seq
+            self.read_seq, self.uncounted = change.seq, 0
             return had_unread
         if change.new or change.seq > self.read_seq:
-            self.settled += 1
+            self.uncounted += 1
         return False
 
-    def read_to(self, read_seq: int, unread: int, room_seq: int | None) -> None:
-        """Move the read cursor forward; `unread` messages of those up to `room_seq` are left.
+    def read_to(self, read_seq: int, unread: int, seq: int | None) -> None:
+        """Move the read cursor forward; `unread` messages of those up to `seq` are left.
 
-        `room_seq` None: that number belongs to another position than the listener's.
+        `seq` None: that number belongs to another position than the listener's.
         """
         if read_seq < self.read_seq:
             return
-        if room_seq is None or self.certainty is Certainty.READING:
+        if seq is None or self.certainty is Certainty.READING:
             self.doubt()
             return
-        self.read_seq, self.settled = read_seq, max(room_seq, self.seq) - unread
+        self.read_seq, self.uncounted = read_seq, seq - read_seq - unread

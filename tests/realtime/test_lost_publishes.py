@@ -54,7 +54,6 @@ class Feed:
     def __init__(self, room_id: str) -> None:
         self.room_id = room_id
         self.lagging = self.doubts = 0
-        self.unread = self
 
     def mark_lagging(self) -> None:
         """Count."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from rts_server.domain.position import Position
+from rts_server.realtime.opening import COLD
 from rts_server.realtime.replay import NOT_A_MEMBER, Replay, ReplayReader
-from rts_server.realtime.room_feed import COLD
 from rts_server.views.snapshots import EventRange
 
 HEAD: Position = (1, 3)

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from rts_server.domain.position import Position
 from rts_server.realtime import room_feed as adapter_room
+from rts_server.realtime.feed_context import FeedContext
 from rts_server.realtime.room_feed import RoomFeed
 from rts_server.realtime.sequence import PublishedEvent, parse
-from rts_server.realtime.subscription import Subscription
 from tests.realtime.log import ROOM, Client, Log, replay
 
 SLOWEST = 3_000
@@ -31,7 +31,7 @@ class Stage:
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.room = RoomFeed(ROOM, self.log, self._keep)
+        self.room = RoomFeed(ROOM, FeedContext(self.log, self._keep))
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
         self.tasks.append(asyncio.ensure_future(work))
@@ -40,7 +40,7 @@ class Stage:
         """Subscribe a client as `Subscriptions.join` does."""
         client = Client(f"user-{len(self.clients)}")
         self.log.members.add(client.listener.user_id)
-        self.room.subscriptions[client.listener] = Subscription(cursor=cursor)
+        self.room.join(client.listener, cursor)
         self.clients.append(client)
         (standing,) = await self.log.read_many([(ROOM, [client.listener.user_id])])
         self.room.open_at(standing.position if standing else None)

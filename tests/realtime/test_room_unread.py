@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from rts_server.domain.unread import MemberUnread, counts_in_totals, unread_count
 from rts_server.engine.packets import Encoded
+from rts_server.realtime.feed_context import FeedContext
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.room_feed import RoomFeed
 from rts_server.realtime.sequence import PublishedEvent, parse
-from rts_server.realtime.subscription import Subscription
 from rts_server.realtime.unread_count import Certainty
 from tests.realtime.log import ROOM, Log
 
@@ -51,13 +51,13 @@ class Room:
     changed: list[Listener] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.feed = RoomFeed(
-            ROOM,
+        context = FeedContext(
             self.log,
             lambda work: work.close(),
             listeners_of=lambda user: self.listeners.get(user, []),
             unread_changed=lambda listener, room_id: self.changed.append(listener),
         )
+        self.feed = RoomFeed(ROOM, context)
         self.log.append("room.created")
 
     def send(self, sender: str) -> None:
@@ -98,26 +98,25 @@ class Room:
         """Let some of what was published arrive."""
         for _ in range(min(count, len(self.published))):
             heard = self.published.popleft()
-            if not self.feed.subscriptions:
+            if self.feed.is_empty:
                 continue
             if isinstance(heard, PublishedEvent):
                 self.feed.on_publish(heard)
             else:
-                self.feed.unread.settings_changed(heard[0], in_totals=heard[1])
+                self.feed.settings_changed(heard[0], in_totals=heard[1])
 
     def join(self, user: str) -> None:
         """Subscribe a device, and read the room; the reply comes with `go_live`."""
         listener = Listener(user, lambda packet: None, lambda packet: None)
         self.listeners[user].append(listener)
-        self.feed.subscriptions[listener] = Subscription()
+        self.feed.join(listener, None)
         self.feed.open_at(self.log.head)
         self.opening.append((listener, self.truth(user)))
 
     def go_live(self) -> None:
         """Begin the streams of the devices that joined."""
         for listener, found in self.opening:
-            self.feed.subscriptions[listener].unread.learn(found)
-            self.feed.go_live(listener, found.position)
+            self.feed.go_live(listener, found.position, found)
         self.opening.clear()
 
     def unread(self, user: str) -> int:
@@ -136,11 +135,11 @@ class Room:
         self.hear(len(self.published))
         for user, listeners in self.listeners.items():
             for listener in listeners:
-                count = self.feed.subscriptions[listener].unread
+                count = listener.rooms[ROOM]
                 if count.certainty is Certainty.DOUBTFUL:
                     assert listener in self.changed  # the device is told in the end
                     count.certainty = Certainty.READING
-                    count.learn(self.truth(user))
+                    self.feed.learn(listener, self.truth(user))
 
     def _append(self, kind: str, seq: int, sender: str, type_: str) -> None:
         message = {"seq": seq, "sender_id": sender, "type": type_}
@@ -168,11 +167,11 @@ def test_counts_equal_those_of_the_log_whenever_a_device_joined(
     room.settle()
     for user, listeners in room.listeners.items():
         for listener in listeners:
-            subscription = room.feed.subscriptions[listener]
+            count = listener.rooms[ROOM]
             wanted = room.truth(user)
-            assert room.feed.unread.unread(subscription) == wanted.unread
-            assert subscription.unread.read_seq == wanted.read_seq
-            assert subscription.unread.in_totals == wanted.in_totals
+            assert room.feed.unread(listener) == wanted.unread
+            assert count.read_seq == wanted.read_seq
+            assert count.in_totals == wanted.in_totals
 
 
 @given(OPERATIONS)
@@ -185,8 +184,8 @@ def test_nothing_is_in_doubt_once_a_device_is_live(operations: list[tuple[Any, .
     room.go_live()
     play(room, [one for one in operations if one[0] not in ("join", "go_live")])
     room.hear(len(room.published))
-    for subscription in room.feed.subscriptions.values():
-        assert subscription.unread.certainty is Certainty.EXACT
+    for listener in room.feed.all_listeners():
+        assert listener.rooms[ROOM].certainty is Certainty.EXACT
 
 
 @given(OPERATIONS)
@@ -200,13 +199,13 @@ def test_a_count_never_runs_ahead_of_what_the_device_received(
         room.join(user)
     room.go_live()
     received: dict[str, list[Encoded]] = {user: [] for user in USERS}
-    for listener in room.feed.subscriptions:
+    for listener in room.feed.all_listeners():
         listener.write = received[listener.user_id].append
     for operation in operations:
         if operation[0] in ("send", "hear"):
             play(room, [operation])
-            for listener, subscription in room.feed.subscriptions.items():
-                assert room.feed.unread.unread(subscription) <= len(received[listener.user_id])
+            for listener in room.feed.all_listeners():
+                assert room.feed.unread(listener) <= len(received[listener.user_id])
 
 
 def test_only_own_messages_that_read_something_are_told() -> None:
@@ -227,5 +226,5 @@ def test_a_failed_message_and_a_new_epoch_leave_doubt() -> None:
         room.join("alice")
         room.go_live()
         room.feed.on_publish(parse(room.log.append(kind, seq=1, prev=[1, 1])))
-        (subscription,) = room.feed.subscriptions.values()
-        assert subscription.unread.certainty is Certainty.DOUBTFUL
+        (listener,) = room.feed.all_listeners()
+        assert listener.rooms[ROOM].certainty is Certainty.DOUBTFUL

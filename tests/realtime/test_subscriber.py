@@ -18,11 +18,12 @@ class Ear:
     """A subscriber, and everything it reported."""
 
     def __init__(self, url: str) -> None:
+        self.owned: set[str] = set()
         self.heard: list[tuple[str, bytes]] = []
         self.resumed = 0
         self._changes = Changes()
         self.until = self._changes.until
-        self.subscriber = Subscriber(url, self._hear, self._resume)
+        self.subscriber = Subscriber(url, self._hear, self._resume, owned=self.owned)
 
     def _hear(self, channel: str, data: bytes) -> None:
         self.heard.append((channel, data))
@@ -138,6 +139,26 @@ async def test_after_a_break_all_channels_are_subscribed_then_reported_once(
         assert len(await redis.pubsub_channels("c*")) == 50
         await redis.publish("c7", str(round_))
         await ear.until(lambda wanted=round_: len(ear.heard) == wanted)  # type: ignore[misc]
+
+
+async def test_channels_whose_names_others_keep_are_subscribed_as_all(
+    ear: Ear, redis: Redis
+) -> None:
+    """Also again after a break; one that was given up is not, and counts no more."""
+    await ear.subscriber.subscribe(["a"])
+    ear.owned |= {"b", "c"}
+    ear.subscriber.request(["b", "c"])
+    await ear.subscriber.confirmed(["b", "c"])
+    await redis.publish("b", "x")
+    await ear.until(lambda: ear.heard == [("b", b"x")])
+    before = ear.subscriber.state
+    ear.owned.discard("c")
+    ear.subscriber.release(["c"])
+    assert (before.confirmed, ear.subscriber.state.confirmed) == (3, 2)
+    assert not ear.subscriber.misses_some(before, 2)
+    await cut(redis)
+    await ear.until(lambda: ear.resumed == 1)
+    assert set(await redis.pubsub_channels("?")) == {b"a", b"b"}
 
 
 async def test_a_subscription_asked_for_during_a_break_is_kept(ear: Ear, redis: Redis) -> None:

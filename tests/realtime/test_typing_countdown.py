@@ -29,3 +29,16 @@ async def test_changes_within_the_interval_are_published_as_their_result() -> No
     await eventually(lambda: told == [["bob"], []])
     assert round(loop.time() - began, 3) >= 0.2  # uvloop counts whole milliseconds
     typing.close()
+
+
+async def test_the_end_is_told_once_another_change_may_be_reported() -> None:
+    """Until then the countdown knows when it reported last; a change at any time is kept."""
+    told: list[list[str]] = []
+    ends: list[int] = []
+    typing = TypingCountdown(told.append, 0.02, on_end=lambda: ends.append(len(told)))
+    typing.update({"bob": 60_000})
+    typing.update({})
+    assert ends == []
+    await eventually(lambda: ends)
+    assert told == [["bob"], []]
+    assert ends == [2]

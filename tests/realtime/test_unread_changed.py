@@ -13,9 +13,9 @@ from rts_server import errors
 from rts_server.domain.unread import MemberUnread
 from rts_server.engine.packets import Encoded
 from rts_server.realtime import unread_changed
+from rts_server.realtime.feed_context import FeedContext
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.room_feed import RoomFeed
-from rts_server.realtime.subscription import Subscription
 from rts_server.realtime.unread_changed import UnreadChanges
 from tests.helpers.waiting import Changes, eventually
 from tests.realtime.log import Log
@@ -56,12 +56,13 @@ class Instance:
         listener = Listener(user_id, self._write, self._write, namespaces={"/chat", "/receipts"})
         self.listeners.setdefault(user_id, []).append(listener)
         for room_id, count in unread.items():
-            room = self.rooms.setdefault(room_id, RoomFeed(room_id, Log(), lambda work: None))
+            context = FeedContext(Log(), lambda work: None)
+            room = self.rooms.setdefault(room_id, RoomFeed(room_id, context))
             found = MemberUnread((1, 9), 9, 0, count, True)
             self.redis[user_id, room_id] = found
-            subscription = room.subscriptions[listener] = Subscription(start=(1, 9))
-            subscription.unread.learn(found)
-            listener.rooms.add(room_id)
+            room.open_at(found.position)
+            room.join(listener, None)
+            room.go_live(listener, found.position, found)
         return listener
 
     def _write(self, packet: Encoded) -> None:
@@ -89,7 +90,7 @@ async def test_totals_are_written_without_a_read(instance: Instance) -> None:
 async def test_a_room_in_doubt_is_read_once_and_no_other(instance: Instance) -> None:
     """Of two hundred rooms of a user only the one whose events were missed costs a script."""
     alice = instance.device("alice", **{f"r{n}": 1 for n in range(200)})
-    instance.rooms["r7"].unread.doubt()
+    instance.rooms["r7"].doubt()
     instance.redis["alice", "r7"] = MemberUnread((1, 11), 11, 4, 6, True)
     for _ in range(2):
         instance.unread.write_soon(alice, "r1")
@@ -102,7 +103,7 @@ async def test_a_room_in_doubt_is_read_once_and_no_other(instance: Instance) -> 
 async def test_a_user_who_cannot_be_read_delays_no_other(instance: Instance) -> None:
     """Their event is dropped, and the next one has the right totals."""
     alice, bob = instance.device("alice", a=1), instance.device("bob", b=2)
-    instance.rooms["a"].unread.doubt()
+    instance.rooms["a"].doubt()
     instance.away = True
     instance.unread.write_soon(alice, "a")
     instance.unread.write_soon(bob, "b")
@@ -117,8 +118,7 @@ async def test_a_user_who_cannot_be_read_delays_no_other(instance: Instance) -> 
 async def test_an_unexpected_error_delays_no_later_change(instance: Instance) -> None:
     """What was due is dropped, whatever was raised; the next change is written."""
     alice = instance.device("alice", a=1)
-    subscription = instance.rooms["a"].subscriptions[alice]
-    subscription.unread.doubt()
+    alice.rooms["a"].doubt()
 
     def fails() -> None:
         raise KeyError("of a kind that nobody expects")
@@ -135,7 +135,7 @@ async def test_an_unexpected_error_delays_no_later_change(instance: Instance) ->
 async def test_a_room_that_the_archive_does_not_give_is_left_out(instance: Instance) -> None:
     """It stays in doubt, and is read again with the next event."""
     alice = instance.device("alice", a=1, cold=4)
-    instance.rooms["cold"].unread.doubt()
+    instance.rooms["cold"].doubt()
     found = instance.redis.pop(("alice", "cold"))
     instance.unread.write_soon(alice, "a")
     await instance.changes.until(lambda: instance.told)
@@ -149,10 +149,10 @@ async def test_a_room_that_the_archive_does_not_give_is_left_out(instance: Insta
 async def test_a_change_during_a_read_has_the_room_read_again(instance: Instance) -> None:
     """The read may have been before the change."""
     alice = instance.device("alice", a=1)
-    (subscription,) = instance.rooms["a"].subscriptions.values()
-    subscription.unread.doubt()
+    subscription = alice.rooms["a"]
+    subscription.doubt()
     newer = {("alice", "a"): MemberUnread((1, 9), 9, 5, 4, True)}
-    instance.meanwhile = [subscription.unread.doubt, lambda: instance.redis.update(newer)]
+    instance.meanwhile = [subscription.doubt, lambda: instance.redis.update(newer)]
     instance.unread.write_soon(alice, "a")
     await instance.changes.until(lambda: instance.told)
     assert instance.told == [{"room_id": "a", "unread": 4, "read_seq": 5, "total": 4, "rooms": 1}]
@@ -163,8 +163,7 @@ async def test_only_open_devices_in_receipts_are_told(instance: Instance) -> Non
     """A room that a device has left counts no more."""
     chat, closed, alice = (instance.device("alice", a=1, b=1) for _ in range(3))
     chat.namespaces, closed.closed = {"/chat"}, True
-    del instance.rooms["a"].subscriptions[alice]
-    alice.rooms.discard("a")
+    instance.rooms["a"].leave(alice)
     for one in (chat, closed, alice):
         instance.unread.write_soon(one, "a")
     await instance.changes.until(lambda: instance.told)
