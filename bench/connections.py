@@ -36,6 +36,7 @@ from rts_server.engine.packets import Encoded
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.subscription_handlers import SubscriptionHandlers
 from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.runtime.garbage import keep_pauses_short
 from rts_server.tools.dev.stack import Stack
 from rts_server.tools.dev.valkey import Valkey
 from tests.helpers.world import free_port
@@ -201,8 +202,7 @@ async def _measure_rooms(url: str, rooms: int, of_a_user: int) -> None:
             [Seat(await process.listen(f"{group}-{n}"), part) for n, part in enumerate(parts)]
             for group in range(2)
         ]
-        gc.collect()
-        gc.freeze()  # as a web process does when it starts
+        keep_pauses_short()  # as a web process does when it starts
         before = resident_bytes(os.getpid())
         for what, number in (("room with one seat", 1), ("further seat", 2)):
             growing = Pauses()
