@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from rts_server import metrics
-from tests.helpers.template import PATH
+from rts_server import keys, metrics
+from tests.helpers.template import PATH, of_type
 
 DASHBOARD: dict[str, Any] = json.loads((PATH.parent / "grafana.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
@@ -48,6 +48,14 @@ def test_every_panel_queries_an_existing_metric(panel: dict[str, Any]) -> None:
         assert set(names) <= known.keys()
         labels = {label for by in LABELS.findall(target["expr"]) for label in by.split(", ")}
         assert labels <= set().union(*(known[name] for name in names)) | OF_THE_SCRAPE
+
+
+def test_the_panel_and_the_alarm_of_the_relay_ask_for_all_partitions() -> None:
+    """A deployment without some of them would look healthy."""
+    alarm, every = of_type("CloudWatch::Alarm")["RelayStalledAlarm"], f"{keys.PARTITIONS:,}"
+    assert alarm["Threshold"] == keys.PARTITIONS
+    assert f"all {every} partitions" in alarm["AlarmDescription"]
+    assert any(f"({every} is all)" in panel["title"] for panel in PANELS)
 
 
 def test_panels_have_their_own_place() -> None:

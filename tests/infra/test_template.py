@@ -12,7 +12,7 @@ import pytest
 from botocore import xform_name
 
 from lambdas.batch_report import METRICS
-from rts_server import emf, keys
+from rts_server import emf
 from tests.helpers import template
 from tests.helpers.template import PATH, Json, of_type, resolved, resources, statements
 
@@ -336,17 +336,6 @@ def exists(namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
     if namespace == "rts/chat":
         return set(dimensions) == {"Process"} and (dimensions["Process"], name) in PUBLISHED
     return name in OF_AWS[namespace]
-
-
-def test_the_alarm_of_the_relay_asks_for_all_partitions() -> None:
-    """Its threshold, its text, the panel and the runbook name their number."""
-    alarm = of_type("CloudWatch::Alarm")["RelayStalledAlarm"]
-    assert alarm["Threshold"] == keys.PARTITIONS
-    every = f"{keys.PARTITIONS:,}"
-    runbook = (PATH.parents[1] / "docs" / "operations.md").read_text()
-    assert f"all {every} partitions" in alarm["AlarmDescription"]
-    assert f"({every} is all)" in PATH.with_name("grafana.json").read_text()
-    assert f"Fewer than {every} partitions" in runbook
 
 
 @pytest.mark.parametrize("name", of_type("CloudWatch::Alarm"))
