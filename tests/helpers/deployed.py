@@ -20,6 +20,7 @@ from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.services import Services
 from rts_server.types.commands import RoomCreatePayload
 from tests.helpers import aws
+from tests.helpers.bench import HOT
 from tests.helpers.waiting import PATIENCE
 
 
@@ -63,6 +64,12 @@ class Deployed:
         """Append a message."""
         draft: MessageDraft = {"client_msg_id": client_msg_id, "text": text}
         return await self.services.messages.send(room_id, sender, draft)
+
+    async def expire(self, room_id: str) -> None:
+        """Let the hot keys of a room expire, as an idle day does."""
+        names = keys.room(room_id)
+        await self.redis.delete(*(getattr(names, key) for key in HOT))
+        await self.redis.hset(names.head, "touched", 1)
 
     async def outbox(self) -> list[tuple[str, Any, dict[bytes, bytes]]]:
         """Return the entries of all partitions as (stream, entry, fields)."""

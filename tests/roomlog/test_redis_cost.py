@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from rts_server import keys
+from rts_server.roomlog.room_events import settings_changed
 from rts_server.roomlog.script import APPEND
 from tests.helpers.bench import Bench, append, failed, message
 
 MESSAGES = 100
 SCRIPTS = ("evalsha", "fcall")
+MOST_PER_HIDER = 6.5
 
 
 async def counted(bench: Bench) -> Counter[str]:
@@ -60,3 +62,23 @@ async def test_messages_of_one_millisecond_ask_once_which_redis_this_is(bench: B
     calls = await counted(bench) - before
     assert [answer[0] for answer in answers] == [b"ok"] * MESSAGES
     assert calls["info"] - 1 < MESSAGES  # one is ours
+
+
+async def test_a_message_that_brings_a_room_back_costs_for_each_who_hid_it(bench: Bench) -> None:
+    """Their setting, its record and its event; the next message costs nothing more."""
+    users = [f"user{n}" for n in range(50)]
+    room_id = await bench.group("alice", *users)
+    cost = list[int]()
+    for hiders in ([], users[:10], users, []):
+        for user in hiders:
+            assert await bench.outcome(settings_changed(room_id, user, {"hidden": True})) == "ok"
+        before = await counted(bench)
+        assert await bench.outcome(message(room_id, "alice", f"m{len(cost)}")) == "ok"
+        calls = await counted(bench) - before
+        calls.pop("info")
+        cost.append(calls.total())
+    print(cost)
+    plain, ten, fifty, again = cost
+    assert ten - plain <= 10 * MOST_PER_HIDER
+    assert fifty - plain <= 50 * MOST_PER_HIDER
+    assert again <= plain + 1

@@ -18,6 +18,8 @@ from tests.helpers.waiting import PATIENCE
 
 INTERVAL = 0.05
 READ_SECONDS, DELIVERED_SECONDS = 30, 300
+MOST_PER_ROOM, MOST_PER_MOVE = 24, 3
+"""Commands of a move that is alone in its room, and of one of many there."""
 
 
 def script(bench: Bench, *, most: int = 100) -> ReceiptScript:
@@ -81,6 +83,40 @@ async def test_moves_of_many_rooms_are_made_by_few_scripts(bench: Bench) -> None
     assert {room_id: set(one.members) for room_id, one in rooms_moved.items()} == {
         room_id: set(asked) for room_id, asked in moves.items()
     }
+
+
+async def test_a_move_costs_the_same_however_many_messages_and_members_its_room_has(
+    bench: Bench,
+) -> None:
+    """Redis' commands for a move in a room of its own, and for one of many in a room."""
+    cost: dict[tuple[int, int], float] = {}
+    for members, messages in ((3, 2), (200, 60)):
+        users = [f"user{n}" for n in range(members)]
+        rooms = [await bench.group("alice", *users, room=f"{members}-{n}") for n in range(10)]
+        for room_id in rooms:
+            for n in range(messages):
+                await bench.append(message(room_id, "alice", f"m{n}"))
+        cost[members, 1] = await commands(bench, {r: {"user0": (1, 0)} for r in rooms}) / 10
+        some = dict.fromkeys(users[1:], (1, 0))
+        cost[members, len(some)] = await commands(bench, {rooms[0]: some}) / len(some)
+    print(cost)
+    few, _, many, together = cost.values()
+    assert many <= few <= MOST_PER_ROOM
+    assert together <= MOST_PER_MOVE
+
+
+async def commands(bench: Bench, moves: dict[str, dict[str, Cursors]]) -> int:
+    """How many commands Redis runs for moves, those inside scripts included."""
+    await script(bench).move({room_id: {} for room_id in moves})  # the script is loaded
+    before = await all_calls(bench)
+    await script(bench).move(moves)
+    return await all_calls(bench) - before - 1  # one INFO is ours
+
+
+async def all_calls(bench: Bench) -> int:
+    """How many commands were run."""
+    stats: Any = await bench.redis.info("commandstats")
+    return sum(int(one["calls"]) for one in stats.values())
 
 
 async def scripts(bench: Bench) -> int:

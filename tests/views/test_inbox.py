@@ -12,7 +12,9 @@ from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.types.objects import Totals
 from rts_server.views.inbox import InboxReader
+from tests.helpers.archive_calls import counted_calls
 from tests.helpers.bench import Bench, message, round_trips
+from tests.helpers.deployed import Deployed
 from tests.views.inboxes import inbox_reader
 
 ROOMS = 500
@@ -101,3 +103,22 @@ async def calls(bench: Bench) -> Counter[str]:
     """Calls of each command so far, those inside scripts included."""
     stats: Any = await bench.redis.info("commandstats")
     return Counter({name.removeprefix("cmdstat_"): one["calls"] for name, one in stats.items()})
+
+
+@pytest.mark.parametrize("rooms", [3, 30])
+async def test_rooms_that_expired_are_read_in_batches(deployed: Deployed, rooms: int) -> None:
+    """Three items of each, and a query for each with unread messages; none while they are warm."""
+    reader = f"reader-{rooms}"
+    room_ids = [await deployed.group("alice", reader) for _ in range(rooms)]
+    for room_id in room_ids[:2]:
+        await deployed.send(room_id, "alice", "unread")
+    await deployed.store()
+    inboxes = deployed.services.inboxes
+    await inboxes.read(reader)  # the index is rebuilt now
+    with counted_calls(deployed.services.archive) as asked:
+        assert (await inboxes.read(reader)).unread == {"total": 2, "rooms": 2}
+        assert not asked
+        for room_id in room_ids:
+            await deployed.expire(room_id)
+        assert (await inboxes.read(reader)).unread == {"total": 2, "rooms": 2}
+    assert asked == {"_batch": 2, "items": 3 * rooms, "_under": 2}

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from rts_server import keys
 from rts_server.errors import NotFound
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.views.member_list import MemberList
-from tests.helpers.bench import HOT, Bench
+from tests.helpers.bench import Bench
 from tests.helpers.deployed import Deployed
 from tests.helpers.world import name
 from tests.views.inboxes import NO_ARCHIVE
@@ -60,13 +59,6 @@ async def test_a_read_costs_the_same_commands_in_a_large_room(bench: Bench, read
     assert again <= cost * (1 if read != "all" else 1.6)
 
 
-async def expire(deployed: Deployed, room_id: str) -> None:
-    """Let the hot keys of a room expire, as an idle day does."""
-    names = keys.room(room_id)
-    await deployed.redis.delete(*(getattr(names, key) for key in HOT))
-    await deployed.redis.hset(names.head, "touched", 1)
-
-
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 async def test_some_a_page_and_all_members(deployed: Deployed, warm: bool) -> None:
     """In order of user id, each member once over all pages; strangers are refused (A4)."""
@@ -75,7 +67,7 @@ async def test_some_a_page_and_all_members(deployed: Deployed, warm: bool) -> No
     await deployed.services.memberships.remove(room_id, "alice", ["user-002", "user-005"])
     await deployed.store()
     if not warm:
-        await expire(deployed, room_id)
+        await deployed.expire(room_id)
     everybody = await members.all(room_id, "alice")
     here = ["alice", "user-000", "user-001", "user-003", "user-004", "user-006"]
     assert [one["user_id"] for one in everybody] == here
@@ -102,7 +94,7 @@ async def test_a_cold_room_is_asked_for_the_named_members_and_the_page_alone(
     """The archive is never asked for all members of it, nor to count them."""
     reader = name("reader")  # who is in no room of another test
     room_id = await deployed.group(reader, *users(9))
-    await expire(deployed, room_id)
+    await deployed.expire(room_id)
 
     async def refused(self: Archive, room_id: str) -> list[StoredMember]:
         raise AssertionError("all members are read")
