@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from lambdas import spans, tables
 from lambdas.batch_report import BatchReport
@@ -14,7 +14,6 @@ from rts_server.persistence import records
 from rts_server.persistence.records import Poison, Record, Step
 from rts_server.persistence.records.record import Rule
 
-Unit = TypeVar("Unit")
 WALLS = frozenset({"barrier", "expiry"})
 """Kinds of records that must come behind all records before them."""
 LOOSE = frozenset({"cursors"})
@@ -113,13 +112,13 @@ def group_entries(entries: Iterable[QueuedRecord]) -> list[Group]:
     return list(groups.values())
 
 
-def at_once(work: Callable[[Unit], None], units: Iterable[Unit]) -> None:
-    """Call `work` for each unit, in threads if there are several; return when all are done."""
-    given = list(units)
-    if len(given) == 1:
-        work(given[0])
+def at_once(units: Sequence[Callable[[], None]]) -> None:
+    """Call each unit, in threads if there are several; return when all are done."""
+    if len(units) == 1:
+        units[0]()
     else:
-        list(_pool().map(work, given))
+        for submitted in [_pool().submit(unit) for unit in units]:
+            submitted.result()
 
 
 @cache

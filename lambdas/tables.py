@@ -39,13 +39,17 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient, DynamoDBServiceResource
     from mypy_boto3_sqs import SQSClient
 
-MAX_CALLS_AT_ONCE = 10
-"""As many as a batch has records."""
+MAX_CALLS_AT_ONCE = 12
+"""As many as ten messages of one sender in one room need: a batch of SQS."""
 TABLES_CONFIG = Config(
     connect_timeout=1,
     read_timeout=3,
     retries={"total_max_attempts": 4, "mode": "standard"},
     max_pool_connections=MAX_CALLS_AT_ONCE,
+    # A quarter of the CPU of a call: DynamoDB validates as well, and botocore makes the name that
+    # it gives itself anew for each call.
+    parameter_validation=False,
+    user_agent="rts-server",
 )
 MAX_CONFLICT_RETRIES = 6
 """Retries of a write that met a transaction of the other function on the same item."""

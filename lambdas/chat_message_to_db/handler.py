@@ -24,15 +24,15 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     report = BatchReport("chat-message-to-db", event, context)
     entries = batch.parse_entries(event, records.MESSAGE_KINDS)
     groups = batch.group_entries(entries)
-    # Before the first message of a room: too early is harmless, because the records are still in
-    # the queue; too late would let a barrier pass while the room's seq is behind (D1).
-    batch.at_once(_raise, [(group, one) for group in groups for one in _watermarks(group)])
+    # With the first wave: a barrier behind messages has a later one, so that it does not pass while
+    # the room's seq is behind them (D1). Until the batch ends, the queue has its records.
+    units = [partial(_raise, group, one) for group in groups for one in _watermarks(group)]
     for wave in zip_longest(*(group.waves() for group in groups), fillvalue=()):
-        units = zip(groups, wave, strict=True)
-        batch.at_once(
-            batch.apply_entries,
-            [unit for group, each in units if not group.failed for unit in each],
-        )
+        for group, targets in zip(groups, wave, strict=True):
+            if not group.failed:
+                units += [partial(batch.apply_entries, one) for one in targets]
+        batch.at_once(units)
+        units = []
     returned = [entry for group in groups for entry in group.from_first_failed]
     return batch.finish(entries, returned, report)
 
@@ -46,9 +46,8 @@ def _watermarks(group: Group) -> Iterator[Callable[[], None]]:
             yield partial(tables.execute, [write])
 
 
-def _raise(group_and_watermark: tuple[Group, Callable[[], None]]) -> None:
+def _raise(group: Group, raise_watermark: Callable[[], None]) -> None:
     """Raise a watermark; if that fails, all of the group returns."""
-    group, raise_watermark = group_and_watermark
     try:
         raise_watermark()
     except Exception as error:

@@ -9,8 +9,6 @@ from lambdas import batch, fingerprint
 from lambdas.batch_report import BatchReport
 from rts_server.persistence import records
 
-_apply_all = partial(batch.apply_entries, until_failed=False)
-
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     """Return `{"batchItemFailures": [{"itemIdentifier": …}]}` for a batch of SQS.
@@ -22,5 +20,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     report = BatchReport("chat-room-to-db", event, context)
     entries = batch.parse_entries(event, records.ROOM_KINDS)
     # Rooms at once, but a room's records one by one: transactions of one room are in conflict.
-    batch.at_once(_apply_all, [group.entries for group in batch.group_entries(entries)])
+    groups = batch.group_entries(entries)
+    batch.at_once([partial(batch.apply_entries, one.entries, until_failed=False) for one in groups])
     return batch.finish(entries, [entry for entry in entries if entry.failed], report)

@@ -8,7 +8,7 @@ import pytest
 
 from lambdas.batch_report import METRICS
 from rts_server import emf
-from tests.helpers.template import PATH, of_type
+from tests.helpers.template import PATH, of_type, resources
 
 ROOT = PATH.parents[1]
 COST = (ROOT / "docs" / "cost.md").read_text()
@@ -85,6 +85,18 @@ def test_priced_counts_are_those_of_the_template() -> None:
     assert quoted[f"{alarms} alarms"] == f"{alarms} A"
     processes = sum(map(len, emf.METRICS_BY_PROCESS.values()))
     assert quoted["metrics"] == f"{processes + len(emf.BY_ENVIRONMENT) + 2 * len(METRICS)} M"
+
+
+def test_the_memory_of_the_functions_is_that_of_the_template() -> None:
+    """The time of a call is priced with the memory that its function has."""
+    quoted = {row[0]: row[1] for row in MILLION}
+    (batches,) = (formula for name, formula in quoted.items() if name.startswith("Lambda: time"))
+    for function, formula in (
+        ("MessageFunction", batches),
+        ("RoomFunction", quoted["calls, time and logs for them"]),
+    ):
+        memory = resources()[function]["Properties"]["MemorySize"]
+        assert f" s × {round(memory / 1024, 2)} G" in formula
 
 
 def test_every_measured_figure_is_in_the_bench_results() -> None:

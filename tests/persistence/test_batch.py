@@ -51,12 +51,11 @@ def writes_of(*bodies: str) -> list[Write]:
 
 
 def test_the_messages_of_a_room_are_written_at_once() -> None:
-    """No message of a batch waits for another: all ten are on their way together."""
-    together = threading.Barrier(10)
+    """No message waits for another, nor for a watermark: all twelve are on their way together."""
+    together = threading.Barrier(12)
 
-    def meet(write: Write) -> None:
-        if write[0] == "chat-messages":
-            together.wait(TOGETHER_SECONDS)
+    def meet(_: Write) -> None:
+        together.wait(TOGETHER_SECONDS)
 
     bodies = [new(1, seq, seq, room_id="busy") for seq in range(1, 11)]
     with each_write(meet):
@@ -92,6 +91,31 @@ def test_a_barrier_is_written_behind_what_is_before_it() -> None:
     order = [key for _, key in begun if key.startswith(("m", "ROOM"))][-4:]
     assert set(order[:2]) == {"m1", "m2"}
     assert order[2:] == ["ROOM", "m3"]
+
+
+def test_a_barrier_waits_for_the_watermarks() -> None:
+    """When it passes, no seq of the room is below those of the messages before it (D1)."""
+    begun: list[Write] = []
+    message_stored = threading.Event()
+
+    def note(write: Write) -> None:
+        if write[1] == "HEAD":  # the last of all that are written with the message
+            assert message_stored.wait(TOGETHER_SECONDS)
+        begun.append(write)
+
+    def after(parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        if begun[-1] == ("chat-messages", "m1"):
+            message_stored.set()
+
+    events = tables.client().meta.events
+    events.register("after-call.dynamodb.UpdateItem", after)
+    try:
+        with each_write(note):
+            batch = aws.event(new(1, 1, 1, room_id="late"), barrier("n", room_id="late"))
+            assert message_handler(batch, None) == OK
+    finally:
+        events.unregister("after-call.dynamodb.UpdateItem", after)
+    assert begun[-2:] == [("chat-rooms", "HEAD"), ("chat-rooms", "ROOM")]
 
 
 def test_what_is_behind_a_failed_record_returns_with_it() -> None:

@@ -66,14 +66,17 @@ def test_when_all_fail_all_return() -> None:
         assert room_handler(aws.event(room(1, 1, room_id="all")), None) == failing(0)
 
 
-def test_a_failed_watermark_holds_the_messages_back() -> None:
-    """Otherwise the room's seq would be behind its messages when a barrier passes."""
+def test_a_failed_watermark_holds_the_barrier_back() -> None:
+    """Else it would pass while the room's seq is behind its messages; all return (D1)."""
     batch = aws.event(new(1, 1, 1, room_id="lift"), barrier("n", room_id="lift"))
     broken = refusal("ValidationException")
     with dynamodb(broken, lambda body: "last_position" in body):
         assert message_handler(batch, None) == failing(0, 1)
-    assert stored("lift") == set()
+    assert "barrier" not in (aws.item("chat-rooms", "lift", "ROOM") or {})
     assert quarantined() == []
+    assert message_handler(batch, None) == OK
+    assert (aws.item("chat-rooms", "lift", "HEAD") or {})["seq"] == 1
+    assert (aws.item("chat-rooms", "lift", "ROOM") or {})["barrier"] == "n"
 
 
 def test_poison_is_quarantined_and_its_room_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

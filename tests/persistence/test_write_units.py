@@ -25,9 +25,9 @@ def written(*bodies: str, by: Any = message_handler) -> WriteUnits:
     return units
 
 
-def sent(seq: int, room_id: str) -> str:
+def sent(seq: int, room_id: str, sender: str = "alice") -> str:
     """The record of a message of 200 characters, with an id as long as real ones."""
-    return new(1, seq + 2, seq, f"{seq:026d}", room_id=room_id, text="t" * 200)
+    return new(1, seq + 2, seq, f"{seq:026d}", room_id=room_id, sender=sender, text="t" * 200)
 
 
 @pytest.fixture
@@ -46,6 +46,14 @@ def test_a_message_alone_costs_three_units(room_id: str) -> None:
     assert units.units == {"chat-messages": 1, "chat-rooms": 2, "chat-rooms/by-user": 0}
 
 
+def test_every_twelfth_message_files_a_block_of_ids(room_id: str) -> None:
+    """So messages alone cost three units and a twelfth of one each, whatever the room has."""
+    written(sent(2, room_id))
+    units = [written(sent(seq, room_id)).total for seq in range(3, 15)]
+    assert sum(units) == 12 * 3 + 1
+    assert units[12 - 3] == 4
+
+
 @pytest.mark.parametrize("first", [2, 3, 12])
 def test_ten_of_a_room_cost_thirteen_units(room_id: str, first: int) -> None:
     """They share the rest: the head, the cursor, and at most one full block of ids to file."""
@@ -54,6 +62,16 @@ def test_ten_of_a_room_cost_thirteen_units(room_id: str, first: int) -> None:
     assert units.total <= 13
     assert units.calls["GetItem"] == 1
     assert units.calls["UpdateItem"] == units.total
+
+
+def test_each_sender_of_a_batch_has_a_cursor(room_id: str) -> None:
+    """Ten messages of ten senders cost ten cursors, each of which may be anywhere before."""
+    units = written(*(sent(seq, room_id, f"user-{seq}") for seq in range(2, 12)))
+    assert units.units == {
+        "chat-messages": 10,
+        "chat-rooms": 11,
+        "chat-rooms/by-user": 0,
+    }
 
 
 def test_an_edit_costs_itself_and_the_head(room_id: str) -> None:

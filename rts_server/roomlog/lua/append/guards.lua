@@ -32,11 +32,13 @@ local function refused_by_room()
   end
 end
 
--- The rate of a room holds for all instances together: its users must not fill the queue of all others. It counts the
--- events of members, and is one number, the time at which the burst is whole again (GCRA, ITU-T I.371).
+-- The rate of a room holds for all instances together: nobody must fill the queue of all others through one room. It
+-- counts the events of members and the messages of operators, and is one number, the time at which the burst is whole
+-- again (GCRA, ITU-T I.371).
 local function refused_by_rate()
   local rate = req.limits.room_rate
-  if not role or more.replay_of or type(rate) ~= 'table' then return nil end
+  local counted = role or (events[1] or NO_FIELDS).sender
+  if not counted or more.replay_of or type(rate) ~= 'table' then return nil end
   local interval, burst = rate[1], rate[2]
   local full_at = math.max(now, tonumber(head.full_at or 0)) + interval * math.max(1, #events)
   local wait = full_at - now - burst
