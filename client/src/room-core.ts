@@ -44,7 +44,7 @@ export class RoomCore {
   readonly history: History;
   readonly outbox: Outbox;
   readonly draft = new Value("");
-  /** Its members were asked for: names that are not known by now, the server does not know. */
+  /** Its members were read: names that are not known by now, the server does not know. */
   isMet = false;
   readonly #rows: Rows;
   #watchers = 0;
@@ -242,8 +242,8 @@ export class RoomCore {
   async loadMembers(): Promise<void> {
     try {
       await this.#readMembers();
-    } finally {
       this.isMet = true;
+    } finally {
       this.#moved();
     }
   }

@@ -29,6 +29,7 @@ export class Rooms {
   #listed: Record<"shown" | "hidden", readonly RoomSummary[]> = { shown: [], hidden: [] };
   readonly unread = new Cell<Totals>(() => this.#totals());
   readonly #asked = new Set<string>();
+  readonly #unanswered: string[] = []; // of them, to be asked again in the next session
   #asking = 0;
   #complete = false;
   #listing = false;
@@ -81,6 +82,7 @@ export class Rooms {
   /** A session begins. What it recovered goes on by itself; only what is missing is fetched. */
   async online(ready: Extract<AnyEvent, { type: "session.ready" }>["data"]): Promise<void> {
     this.#told = ready.unread;
+    for (const unknown of this.#unanswered.splice(0)) this.#asked.delete(unknown);
     for (const core of this.#cores.values()) {
       // A room that had no cursor may miss events as well.
       if (!ready.recovered[core.room_id]) core.reset();
@@ -187,6 +189,7 @@ export class Rooms {
       };
       core.loadMembers().then(done, (error: unknown) => {
         this.#owner.warn("Members cannot be read.", error);
+        this.#unanswered.push(unknown);
         done();
       });
     }

@@ -2,27 +2,65 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, ViewportSize, async_playwright, expect
 
-from tests.browser.chromium import Browser, Chromium
-from tests.browser.package import executable
+from tests.browser.package import environment, executable
+from tests.browser.session import PHONE
+from tests.helpers.waiting import PATIENCE
+from tests.helpers.world import free_port
+
+FLAGS = ("--disable-gpu", "--disable-quic")
+SMALL_WINDOW: ViewportSize = {"width": 800, "height": 600}
+
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+def pytest_pycollect_makeitem(name: str, obj: object) -> None:
+    """Let all tests here have one event loop: Playwright lives in the one that began it."""
+    if name.startswith("test_") and inspect.iscoroutinefunction(obj):
+        pytest.mark.asyncio(loop_scope="session")(obj)
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """The process."""
-    running = Browser(executable(), tmp_path_factory.mktemp("browser"))
-    yield running
-    running.end()
+def devtools_url() -> str:
+    """Where a second connection reaches the browser: for a tab that is not held awake."""
+    return f"http://127.0.0.1:{free_port()}"
 
 
-@pytest.fixture
-async def chromium(browser: Browser) -> AsyncIterator[Chromium]:
-    """Without a memory of what other tests did."""
-    async with Chromium(browser) as new:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(devtools_url: str) -> AsyncIterator[Browser]:
+    """The process, and Playwright's, which drives it."""
+    program = executable()
+    async with async_playwright() as playwright:
+        yield await playwright.chromium.launch(
+            executable_path=program,
+            env={**environment(program)},
+            args=[*FLAGS, f"--remote-debugging-port={devtools_url.rpartition(':')[2]}"],
+            chromium_sandbox=False,
+            # Of what Playwright wants: a bar takes its place from the page, as for most users.
+            ignore_default_args=["--hide-scrollbars"],
+        )
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A computer, without a memory of what other tests did."""
+    async with await browser.new_context(viewport=SMALL_WINDOW) as new:
+        new.set_default_timeout(PATIENCE * 1000)
+        yield new
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def phone(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A telephone, as new."""
+    async with await browser.new_context(viewport=PHONE, is_mobile=True, has_touch=True) as new:
+        new.set_default_timeout(PATIENCE * 1000)
         yield new
 
 

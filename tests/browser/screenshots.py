@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.browser.chromium import Page
+from playwright.async_api import Page
+
 from tests.browser.package import executable
+from tests.browser.session import frame
 from tests.helpers.node import ensure_modules, node
 
 EXPECTED = Path(__file__).parent / "screenshots"
@@ -37,18 +39,9 @@ avatars have one colour: that of a group comes from its id, which is random."""
 
 async def calm(page: Page) -> None:
     """Reload a page so that two runs show the same: one time, nothing that moves or blinks."""
-    motion = [{"name": "prefers-reduced-motion", "value": "reduce"}]
-    await page.call("Emulation.setEmulatedMedia", features=motion)
-    await page.call("Page.enable")
-    await page.call("Page.addScriptToEvaluateOnNewDocument", source=CALM)
-    await page.call("Page.reload")
-
-
-async def colours(page: Page, scheme: str) -> None:
-    """As the system has it: `light` or `dark`."""
-    motion = {"name": "prefers-reduced-motion", "value": "reduce"}
-    scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
-    await page.call("Emulation.setEmulatedMedia", features=[motion, scheme_feature])
+    await page.emulate_media(reduced_motion="reduce")
+    await page.add_init_script(CALM)
+    await page.reload()
 
 
 async def looks_as_expected(page: Page, name: str) -> str:
@@ -61,10 +54,10 @@ async def looks_as_expected(page: Page, name: str) -> str:
     actual, expected = ACTUAL / f"{name}.png", EXPECTED / f"{name}.png"
     difference = ACTUAL / f"{name}.difference.png"
     difference.unlink(missing_ok=True)
-    await page.js("document.activeElement?.blur()")  # a caret blinks
-    await page.promise("document.fonts.ready.then(() => null)")
-    await page.frame()
-    actual.write_bytes(await page.screenshot())
+    await page.evaluate("document.activeElement?.blur()")
+    await page.mouse.move(0, 0)
+    await frame(page)
+    await page.screenshot(path=actual)
     if not _is_packaged():
         return ""
     if not expected.exists():

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from playwright.async_api import BrowserContext, Page, expect
 
-from tests.browser.chromium import Chromium, Page
 from tests.browser.session import (
     act,
     details,
+    frame,
     group,
     in_direct_room,
     say,
     send_files,
     signed_in,
+    until,
+    use_tool,
+    visit,
+    write,
 )
 from tests.helpers.file_samples import png
 from tests.helpers.node import ensure_modules
 
+Scheme = Literal["light", "dark"]
 RUN = """
 axe.run(document, {resultTypes: ['violations']}).then(({violations}) =>
   violations.map(({id, nodes}) =>
@@ -28,30 +36,33 @@ axe.run(document, {resultTypes: ['violations']}).then(({violations}) =>
 
 async def clean(page: Page) -> None:
     """Assert that axe-core finds nothing on a page as it is now."""
-    if not await page.js("Boolean(window.axe)"):
-        await page.js((ensure_modules() / "node_modules/axe-core/axe.min.js").read_text())
-    found = await page.promise(RUN)
+    if not await page.evaluate("Boolean(window.axe)"):
+        await page.evaluate((ensure_modules() / "node_modules/axe-core/axe.min.js").read_text())
+    found = await page.evaluate(RUN)
     assert not found, found
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing(
-    scheme: str, chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+    scheme: Scheme,
+    context: BrowserContext,
+    phone: BrowserContext,
+    dev_url: str,
+    names: tuple[str, str],
+    tmp_path: Path,
 ) -> None:
     """Sign-in, list, dialogue, room with all kinds of rows, menu, details, lightbox, telephone."""
     alice_id, bob_id = names
-    page = await chromium.open(f"{dev_url}/?user=has%20space")
-    await page.until("document.querySelector('#sign-in')")
-    media = [{"name": "prefers-color-scheme", "value": scheme}]
-    media.append({"name": "prefers-reduced-motion", "value": "reduce"})
-    await page.call("Emulation.setEmulatedMedia", features=media)
+    page = await visit(context, f"{dev_url}/?user=has%20space")
+    await expect(page.locator("#sign-in")).to_be_attached()
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     await clean(page)
 
     picture = tmp_path / "holiday.png"
     picture.write_bytes(png(640, 360))
-    alice = await signed_in(chromium, dev_url, alice_id)
-    await alice.call("Emulation.setEmulatedMedia", features=media)
-    await alice.until("!document.querySelector('.skeleton').checkVisibility()")
+    alice = await signed_in(context, dev_url, alice_id)
+    await alice.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    await expect(alice.locator(".skeleton").first).to_be_hidden()
     await clean(alice)
     await alice.click("#new")
     await clean(alice)
@@ -59,34 +70,38 @@ async def test_axe_finds_nothing(
     await group(alice, "Team", bob_id)
     await say(alice, "hello *all* `code` https://example.com", "second", "third")
     await send_files(alice, picture)
-    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
-    await alice.click("#messages .tools .react")
+    await expect(alice.locator("#messages li:last-child .mark.queued")).to_be_attached()
+    await use_tool(alice, ".react", "#messages li:first-child")
     await act(alice, ".reply", "#messages li:nth-child(2)")
     await say(alice, "answer")
     await act(alice, ".remove", "#messages li:nth-child(3)")
-    await alice.until("document.querySelector('#messages .reactions .react')")
-    await alice.until("document.querySelector('#messages .quote')")
+    await expect(alice.locator("#messages .reactions .react").first).to_be_attached()
+    await expect(alice.locator("#messages .quote").first).to_be_attached()
     await details(alice)
     await clean(alice)
-    await alice.click("#messages .more")
+    await alice.set_viewport_size({"width": 1280, "height": 800})  # the details beside the chat
+    await use_tool(alice, ".more", "#messages li:first-child")
     await clean(alice)
-    await alice.press("Escape", 27)
+    await alice.keyboard.press("Escape")
     await alice.click("#messages .picture")
-    await alice.until("document.querySelector('#lightbox')")
+    await expect(alice.locator("#lightbox")).to_be_attached()
     await clean(alice)
-    await alice.press("Escape", 27)
-    await alice.size(390, 844, touch=True)
-    await alice.until("document.querySelector('#details').checkVisibility()")
+    await alice.keyboard.press("Escape")
+
+    alice = await signed_in(phone, dev_url, alice_id)
+    await alice.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    await alice.click("#rooms li button")
+    await details(alice)
     await clean(alice)
     await alice.click("#details [data-action=close]")
     await clean(alice)
-    await alice.click("#messages .more")
+    await use_tool(alice, ".more", "#messages li:first-child")
     await clean(alice)
     await alice.click("#menu .more-emoji")
     await clean(alice)
-    await alice.press("Escape", 27)
+    await alice.keyboard.press("Escape")
     await alice.click("#back")
-    await alice.until("document.querySelector('#sidebar').checkVisibility()")
+    await expect(alice.locator("#sidebar")).to_be_visible()
     await clean(alice)
     await alice.click("#own-menu summary")
     await clean(alice)
@@ -94,80 +109,76 @@ async def test_axe_finds_nothing(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing_in_any_state(
-    scheme: str, chromium: Chromium, dev_url: str, names: tuple[str, str]
+    scheme: Scheme, context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:
     """Toast, mentions, unread, divider and pill, signs, read-only, nothing found, no connection."""
     alice_id, bob_id = names
-    media = [{"name": "prefers-color-scheme", "value": scheme}]
-    media.append({"name": "prefers-reduced-motion", "value": "reduce"})
-    alice = await signed_in(chromium, dev_url, alice_id)
-    bob = await signed_in(chromium, dev_url, bob_id)
-    await alice.call("Emulation.setEmulatedMedia", features=media)
+    alice = await signed_in(context, dev_url, alice_id)
+    bob = await signed_in(context, dev_url, bob_id)
+    await alice.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     await group(alice, "Team", bob_id)
     await bob.click("#rooms li button")
     await say(bob, *(f"line {n}\n" * 6 for n in range(8)))
     # Not the text of the row, of which the clock is a part.
     last = "document.querySelector('#messages li:last-child p')?.textContent"
-    await alice.until(f"{last}?.startsWith('line 7')")
-    await alice.until("!document.querySelector('#rooms .badge').textContent")  # all are read
-    await alice.js("document.querySelector('#scroll').scrollTop = 0")
-    await alice.frame()
+    await until(alice, f"{last}?.startsWith('line 7')")
+    await until(alice, "!document.querySelector('#rooms .badge').textContent")  # all are read
+    await alice.evaluate("document.querySelector('#scroll').scrollTop = 0")
+    await frame(alice)
     await say(bob, "new to all")
-    await alice.until("document.querySelector('#pill.unread')?.checkVisibility()")
+    await expect(alice.locator("#pill.unread")).to_be_visible()
     await clean(alice)
     await alice.click("#pill")
-    await alice.until("document.querySelector('#messages .divider')")
-    await alice.type("#compose textarea", "@")
-    await alice.until("document.querySelector('#suggestions').checkVisibility()")
+    await expect(alice.locator("#messages .divider").first).to_be_attached()
+    await write(alice, "#compose textarea", "@")
+    await expect(alice.locator("#suggestions")).to_be_visible()
     await clean(alice)
-    await alice.press("Escape", 27)
-    await alice.press("Backspace", 8)
+    await alice.keyboard.press("Escape")
+    await alice.keyboard.press("Backspace")
 
     await details(alice)
     await alice.click("#mute")
     await alice.click("#freeze")
-    await alice.type("#add-member input", bob_id, enter=True)
-    await alice.until("document.querySelectorAll('#rooms .sign').length === 2")
-    await alice.until("document.querySelector('.toast')")
+    await write(alice, "#add-member input", bob_id, enter=True)
+    await expect(alice.locator("#rooms .sign")).to_have_count(2)
+    await expect(alice.locator(".toast").first).to_be_attached()
     await clean(alice)
-    await alice.type("#search", "nothing of this name")
-    await alice.until("document.querySelector('#no-rooms').checkVisibility()")
+    await write(alice, "#search", "nothing of this name")
+    await expect(alice.locator("#no-rooms")).to_be_visible()
     await clean(alice)
-    await alice.press("Escape", 27)
-    await alice.call("Network.enable")
-    away = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    await alice.call("Network.emulateNetworkConditions", **away)
-    await alice.js("dispatchEvent(new Event('offline'))")
-    await alice.until("document.querySelector('#bar').checkVisibility()")
+    await alice.keyboard.press("Escape")
+    await context.set_offline(True)
+    await alice.evaluate("dispatchEvent(new Event('offline'))")
+    await expect(alice.locator("#bar")).to_be_visible()
     await clean(alice)
 
 
 async def test_the_page_can_be_used_by_keyboard(
-    chromium: Chromium, dev_url: str, names: tuple[str, str]
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A message is reached and answered by keys; focus comes back, and survives what arrives."""
     bob_id = names[1]
-    alice = await in_direct_room(chromium, dev_url, names)
+    alice = await in_direct_room(context, dev_url, names)
     await say(alice, "first", "second")
-    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
+    await until(alice, "document.querySelector('#messages li:last-child .mark.queued')")
     focused = "document.activeElement"
-    await alice.press("ArrowUp", 38)
-    await alice.until("document.querySelector('#banner')?.innerText.includes('second')")
-    await alice.press("Escape", 27)
-    await alice.js("document.querySelector('#scroll').focus()")
-    await alice.press("ArrowUp", 38)
-    await alice.press("ArrowUp", 38)
-    assert "first" in await alice.js(f"{focused}.innerText")
-    bob = await signed_in(chromium, dev_url, bob_id)
+    await alice.keyboard.press("ArrowUp")
+    await expect(alice.locator("#banner")).to_contain_text("second")
+    await alice.keyboard.press("Escape")
+    await alice.focus("#scroll")
+    await alice.keyboard.press("ArrowUp")
+    await alice.keyboard.press("ArrowUp")
+    assert "first" in await alice.evaluate(f"{focused}.innerText")
+    bob = await signed_in(context, dev_url, bob_id)
     await bob.click("#rooms li button")
     await say(bob, "third")
-    await alice.until("document.querySelector('#announcer').textContent.endsWith('third')")
-    assert "first" in await alice.js(f"{focused}.innerText")
-    await alice.press("Enter", 13)
-    await alice.until(f"{focused}.closest('#menu')")
-    await alice.press("Escape", 27)
-    assert await alice.js(f"{focused}.matches('li .more')")
-    await alice.press("Enter", 13)
-    await alice.js("document.querySelector('#menu .reply')?.click()")
-    await alice.until("document.querySelector('#banner')?.innerText.includes('first')")
-    assert await alice.js(f"{focused}.matches('#compose textarea')")
+    await expect(alice.locator("#announcer")).to_have_text(re.compile(r"third$"))
+    assert "first" in await alice.evaluate(f"{focused}.innerText")
+    await alice.keyboard.press("Enter")
+    await until(alice, f"{focused}.closest('#menu')")
+    await alice.keyboard.press("Escape")
+    assert await alice.evaluate(f"{focused}.matches('li .more')")
+    await alice.keyboard.press("Enter")
+    await alice.evaluate("document.querySelector('#menu .reply')?.click()")
+    await expect(alice.locator("#banner")).to_contain_text("first")
+    assert await alice.evaluate(f"{focused}.matches('#compose textarea')")

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, BrowserContext, Page
 
 from rts_chat import AsyncRestClient, sign_token
-from tests.browser.chromium import Chromium, Page
+from tests.browser.session import until, upload_slowly, visit
 from tests.helpers.proxy import Proxy
-from tests.helpers.waiting import eventually
+from tests.helpers.waiting import PATIENCE, eventually
 from tests.helpers.world import World
 
 VENDOR = Path(__file__).parents[2] / "web" / "vendor"
@@ -31,7 +33,7 @@ CONNECT = """(async () => {
 })()"""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def origin() -> AsyncIterator[str]:
     """The URL of an empty page that has the package and no other server's policy."""
     app = web.Application()
@@ -45,7 +47,7 @@ async def origin() -> AsyncIterator[str]:
         yield str(running.make_url("/"))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def operator(world: World) -> AsyncIterator[AsyncRestClient]:
     """REST at the same instance."""
     secret = world.stack.settings.jwt_secret
@@ -59,29 +61,24 @@ def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-def js_constants(**values: Any) -> str:
-    """Constants of the code that follows."""
-    return "".join(f"const {key} = {json.dumps(value)};" for key, value in values.items())
-
-
 async def run(page: Page, code: str, **values: Any) -> Any:
     """What an asynchronous function body returns in a page."""
-    return await page.promise(f"(async () => {{ {js_constants(**values)} {code} }})()")
+    return await page.evaluate(f"async ({{{', '.join(values)}}}) => {{ {code} }}", values)
 
 
 async def connect(
     page: Page, user: str, server: str, url: str, storage: str = "memoryStorage"
 ) -> None:
     """A client of this user as `chat`, in a page that was just loaded."""
-    await page.until("document.title === 'page'")
+    await until(page, "document.title === 'page'")
     more = {"user": user, "server": server, "url": url, "storage": storage}
     await run(page, f"await {CONNECT}", **more)
-    await page.until("chat.connection.value.status === 'online'")
+    await until(page, "chat.connection.value.status === 'online'")
 
 
 @pytest.mark.parametrize("storage", ["indexedDbStorage", "webStorage"])
 async def test_what_is_unsent_survives_a_reload(
-    chromium: Chromium,
+    context: BrowserContext,
     origin: str,
     operator: AsyncRestClient,
     dev_url: str,
@@ -94,11 +91,11 @@ async def test_what_is_unsent_survives_a_reload(
     keeps_files = storage == "indexedDbStorage"
     async with Proxy(("127.0.0.1", port_of(dev_url))) as network:
         url = f"http://127.0.0.1:{network.port}"
-        page = await chromium.open(origin)
+        page = await visit(context, origin)
         await connect(page, alice, dev_url, url, storage)
         room_id = await run(page, "return (await chat.direct(bob)).room_id", bob=bob)
         network.leave()
-        await page.until("chat.connection.value.status !== 'online'")
+        await until(page, "chat.connection.value.status !== 'online'")
         await run(
             page,
             "const room = chat.room(room_id); for (const text of texts) room.send({ text });"
@@ -111,15 +108,15 @@ async def test_what_is_unsent_survives_a_reload(
             texts=texts,
             files=keeps_files,
         )
-        await page.call("Page.reload")
-        await page.until("typeof chat === 'undefined' && document.title === 'page'")
+        await page.reload()
+        await until(page, "typeof chat === 'undefined' && document.title === 'page'")
         await network.listen()
         await connect(page, alice, dev_url, url, storage)
         await run(page, "chat.room(room_id).watch()", room_id=room_id)
         shown = f"chat.room({json.dumps(room_id)}).state.value"
         expected = len(texts) + keeps_files
-        await page.until(f"{shown}.messages.filter((m) => m.seq).length === {expected}")
-        await page.until(f"{shown}.draft === 'half a'")
+        await until(page, f"{shown}.messages.filter((m) => m.seq).length === {expected}")
+        await until(page, f"{shown}.draft === 'half a'")
 
         async def is_empty() -> bool:
             return bool(await run(page, "return (await entries('outbox')).length === 0"))
@@ -132,47 +129,40 @@ async def test_what_is_unsent_survives_a_reload(
 
 
 async def test_a_file_without_a_place_to_survive_is_refused_after_a_reload(
-    chromium: Chromium, origin: str, dev_url: str, names: tuple[str, str]
+    context: BrowserContext, origin: str, dev_url: str, names: tuple[str, str]
 ) -> None:
     """localStorage keeps its caption: it is not sent without the file, and says why."""
     alice, bob = names
     async with Proxy(("127.0.0.1", port_of(dev_url))) as network:
         url = f"http://127.0.0.1:{network.port}"
-        page = await chromium.open(origin)
+        page = await visit(context, origin)
         await connect(page, alice, dev_url, url, "webStorage")
         room_id = await run(page, "return (await chat.direct(bob)).room_id", bob=bob)
         network.leave()
-        await page.until("chat.connection.value.status !== 'online'")
+        await until(page, "chat.connection.value.status !== 'online'")
         await run(
             page,
             "chat.room(room_id).send({ text: 'see', files: [new File(['x'], 'x.txt')] })",
             room_id=room_id,
         )
-        await page.call("Page.reload")
-        await page.until("typeof chat === 'undefined' && document.title === 'page'")
+        await page.reload()
+        await until(page, "typeof chat === 'undefined' && document.title === 'page'")
         await network.listen()
         await connect(page, alice, dev_url, url, "webStorage")
         last = f"chat.room({json.dumps(room_id)}).state.value.messages.at(-1)"
-        await page.until(f"{last}?.status === 'refused' && {last}.error.code === 'file_lost'")
-        assert await page.js(f"{last}.text") == "see"
+        await until(page, f"{last}?.status === 'refused' && {last}.error.code === 'file_lost'")
+        assert await page.evaluate(f"{last}.text") == "see"
 
 
 async def test_an_upload_tells_how_far_it_is(
-    chromium: Chromium, origin: str, dev_url: str, names: tuple[str, str]
+    context: BrowserContext, origin: str, dev_url: str, names: tuple[str, str]
 ) -> None:
     """`progress` of a message grows from 0 to 1 while its file is on its way."""
     alice, bob = names
-    page = await chromium.open(origin)
+    page = await visit(context, origin)
     await connect(page, alice, dev_url, dev_url)
     room_id = await run(page, "return (await chat.direct(bob)).room_id", bob=bob)
-    await page.call("Network.enable")
-    await page.call(
-        "Network.emulateNetworkConditions",
-        offline=False,
-        latency=0,
-        downloadThroughput=-1,
-        uploadThroughput=2_000_000,
-    )
+    await upload_slowly(page, 2_000_000)
     await run(
         page,
         "const room = chat.room(room_id); room.watch(); globalThis.told = [];"
@@ -182,15 +172,24 @@ async def test_an_upload_tells_how_far_it_is(
         room_id=room_id,
     )
     last = f"chat.room({json.dumps(room_id)}).state.value.messages.at(-1)"
-    await page.until(f"{last}?.attachments.length === 1 && {last}.seq")
-    told = await page.js("told")
+    await until(page, f"{last}?.attachments.length === 1 && {last}.seq")
+    told = await page.evaluate("told")
     assert told == sorted(told)
     assert 0 <= told[0] < 0.5
     assert len({part for part in told if 0 < part < 1}) >= 3
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def tab(browser: Browser, devtools_url: str) -> AsyncIterator[Page]:
+    """A tab that can be frozen, which no visible one can: all others count as the one in front."""
+    driver = await browser.browser_type.connect_over_cdp(devtools_url, no_defaults=True)
+    driver.contexts[0].set_default_timeout(PATIENCE * 1000)
+    async with await driver.contexts[0].new_page() as page:
+        yield page
+
+
 async def test_a_frozen_tab_finds_everything_when_it_is_thawed(
-    chromium: Chromium,
+    tab: Page,
     origin: str,
     operator: AsyncRestClient,
     dev_url: str,
@@ -202,18 +201,19 @@ async def test_a_frozen_tab_finds_everything_when_it_is_thawed(
         f"frozen-{bob}", name="Team", members=[{"user_id": alice}, {"user_id": bob}]
     )
     room_id = declared["room"]["room_id"]
-    page = await chromium.open(origin)
-    await connect(page, bob, dev_url, dev_url)
+    await tab.goto(origin)
+    await connect(tab, bob, dev_url, dev_url)
     await run(
-        page,
+        tab,
         "chat.room(room_id).watch(); globalThis.told = [];"
         "chat.on('message.new', ({ data }) => told.push(data.message.message_id))",
         room_id=room_id,
     )
     await operator.message_send(room_id, text="before", on_behalf_of=alice)
     shown = f"chat.room({json.dumps(room_id)}).state.value.messages"
-    await page.until(f"{shown}.length === 1")
-    await page.call("Page.setWebLifecycleState", state="frozen")
+    await until(tab, f"{shown}.length === 1")
+    devtools = await tab.context.new_cdp_session(tab)
+    await devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
 
     async def is_gone() -> bool:
         return (await operator.presence_get(bob))["presence"]["state"] == "offline"
@@ -225,10 +225,10 @@ async def test_a_frozen_tab_finds_everything_when_it_is_thawed(
             for n in range(first, first + 20)
         ]
         await asyncio.gather(*sends)
-    await page.call("Page.setWebLifecycleState", state="active")
-    await page.until(f"{shown}.length === {BURST + 1}")
-    texts = await page.js(f"{shown}.map((m) => m.text)")
+    await devtools.send("Page.setWebLifecycleState", {"state": "active"})
+    await until(tab, f"{shown}.length === {BURST + 1}")
+    texts = await tab.evaluate(f"{shown}.map((m) => m.text)")
     assert (texts[0], len(set(texts))) == ("before", BURST + 1)
-    await page.until(f"chat.unread.value.total === {BURST + 1}")
-    told = await page.js("told")
+    await until(tab, f"chat.unread.value.total === {BURST + 1}")
+    told = await tab.evaluate("told")
     assert len(told) == len(set(told))

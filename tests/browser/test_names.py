@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
-from tests.browser.chromium import Chromium
-from tests.browser.session import act, direct, group, opened, say, signed_in
+from playwright.async_api import BrowserContext, expect
+
+from tests.browser.session import act, direct, group, opened, say, signed_in, until, write
 from tests.helpers.rest import Rest
 from tests.helpers.world import World
 
@@ -13,12 +15,12 @@ LAST = "document.querySelector('#messages li:last-child')"
 
 
 async def test_a_new_name_is_shown_wherever_the_id_was(
-    chromium: Chromium, world: World, dev_url: str, names: tuple[str, str]
+    context: BrowserContext, world: World, dev_url: str, names: tuple[str, str]
 ) -> None:
     """In lists, titles, mentions and the line about who types, and to the user themself."""
     alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    bob = await signed_in(chromium, dev_url, bob_id)
+    alice = await signed_in(context, dev_url, alice_id)
+    bob = await signed_in(context, dev_url, bob_id)
     await direct(alice, bob_id)
     await group(alice, "Team", bob_id)
     await say(alice, f"for @{bob_id} there")
@@ -29,21 +31,21 @@ async def test_a_new_name_is_shown_wherever_the_id_was(
     await say(bob, "here")
     titles = "[...document.querySelectorAll('#rooms .title')].map((one) => one.textContent)"
     said = "document.querySelector('#rooms .preview').textContent"
-    await alice.until(f"{said} === {json.dumps(f'{bob_id}: here')}")
+    await until(alice, f"{said} === {json.dumps(f'{bob_id}: here')}")
 
     async with Rest(world.urls[0], world.token("ops", scope="operator")) as ops:
         await ops.ok("PATCH", f"/v1/users/{bob_id}", {"name": "Bob B."})
-    await alice.until(f"{titles}.join() === 'Team,Bob B.' && {said} === 'Bob B.: here'")
+    await until(alice, f"{titles}.join() === 'Team,Bob B.' && {said} === 'Bob B.: here'")
     await opened(alice, "Bob B.")
-    await bob.until("document.querySelector('#me').textContent === 'Bob B.'")
+    await expect(bob.locator("#me")).to_have_text("Bob B.")
     await alice.click("#rooms li button")
     await opened(alice, "Team")
-    await alice.until("document.querySelector('.mention')?.textContent === '@Bob B.'")
-    await alice.until(f"{LAST}.querySelector('.bubble .name').textContent === 'Bob B.'")
-    await bob.type("#compose textarea", "typing")
-    await alice.until("document.querySelector('#typing').textContent === 'Bob B. is typing …'")
-    await alice.type("#compose textarea", "@")
-    await alice.until("document.querySelector('#suggestions li')?.innerText.endsWith('Bob B.')")
-    await alice.press("Escape", 27)
+    await expect(alice.locator(".mention").first).to_have_text("@Bob B.")
+    await until(alice, f"{LAST}.querySelector('.bubble .name').textContent === 'Bob B.'")
+    await write(bob, "#compose textarea", "typing")
+    await until(alice, "document.querySelector('#typing').textContent === 'Bob B. is typing …'")
+    await write(alice, "#compose textarea", "@")
+    await expect(alice.locator("#suggestions li").first).to_have_text(re.compile(r"Bob B\.$"))
+    await alice.keyboard.press("Escape")
     await act(alice, ".reply")
-    await alice.until("document.querySelector('#banner strong').textContent.includes('Bob B.')")
+    await expect(alice.locator("#banner strong").first).to_contain_text("Bob B.")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from tests.browser.chromium import Chromium
+from playwright.async_api import BrowserContext, expect
+
 from tests.browser.session import (
     BELOW,
     both_with_direct_room,
+    frame,
     in_direct_room,
     opened,
     say,
     send_files,
     signed_in,
+    until,
+    visit,
+    write,
 )
 from tests.helpers.commands import ok
 from tests.helpers.file_samples import png
@@ -23,64 +29,64 @@ LAST_READ = "document.querySelector('#messages li:last-child .mark.read')"
 
 
 async def test_only_visible_messages_are_marked_as_read(
-    chromium: Chromium, dev_url: str, names: tuple[str, str]
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:
     """Who reads further up has not read what comes below: a pill and a divider say so."""
     alice_id = names[0]
-    alice, bob = await both_with_direct_room(chromium, dev_url, names)
+    alice, bob = await both_with_direct_room(context, dev_url, names)
     await say(alice, *(f"line {n}\n" * 8 for n in range(8)))
     await bob.click("#rooms li button")
     await opened(bob, alice_id)
-    await bob.until("document.querySelector('#messages')?.innerText.includes('line')")
-    await bob.js("document.querySelector('#scroll').scrollTop = 99999")
-    await alice.until(LAST_READ)
+    await expect(bob.locator("#messages")).to_contain_text("line")
+    await bob.evaluate("document.querySelector('#scroll').scrollTop = 99999")
+    await until(alice, LAST_READ)
 
-    await bob.js("document.querySelector('#scroll').scrollTop = 0")
-    await bob.frame()
-    assert await bob.js(BELOW) > 500
+    await bob.evaluate("document.querySelector('#scroll').scrollTop = 0")
+    await frame(bob)
+    assert await bob.evaluate(BELOW) > 500
     await say(alice, "one", "two", "three")
-    await bob.until("document.querySelector('#pill').innerText === '3 new messages'")
-    await bob.until("document.querySelector('#rooms .badge').textContent === '3'")
-    assert await bob.js("document.querySelector('#scroll').scrollTop") == 0
-    await alice.until("document.querySelector('#messages li:last-child .mark.delivered')")
-    assert not await alice.js(LAST_READ)
+    await expect(bob.locator("#pill")).to_have_text("3 new messages")
+    await expect(bob.locator("#rooms .badge").first).to_have_text("3")
+    assert await bob.evaluate("document.querySelector('#scroll').scrollTop") == 0
+    await expect(alice.locator("#messages li:last-child .mark.delivered")).to_be_attached()
+    assert not await alice.evaluate(LAST_READ)
 
     await bob.click("#pill")
-    await alice.until(LAST_READ)
-    await bob.until(f"{BELOW} <= 1")
+    await until(alice, LAST_READ)
+    await until(bob, f"{BELOW} <= 1")
     first_new = "document.querySelector('#messages .divider').closest('li').innerText"
-    assert "one" in await bob.js(first_new)
+    assert "one" in await bob.evaluate(first_new)
 
 
 async def test_ones_own_message_is_in_view(
-    chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+    context: BrowserContext, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
     """The list ends at the bottom after an upload, after sends behind it, and after a reload."""
     picture = tmp_path / "holiday.png"
     picture.write_bytes(png(640, 900))
-    alice = await in_direct_room(chromium, dev_url, names)
+    alice = await in_direct_room(context, dev_url, names)
     await say(alice, *(f"line {n}\n" * 6 for n in range(4)))
-    await alice.js("document.querySelector('#scroll').scrollTop = 0")
-    await alice.type("#compose textarea", "caption")
+    await alice.evaluate("document.querySelector('#scroll').scrollTop = 0")
+    await write(alice, "#compose textarea", "caption")
     await send_files(alice, picture)
-    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
-    await alice.until("document.querySelector('#messages img')?.naturalWidth === 640")
-    await alice.frame()
-    assert await alice.js(BELOW) <= 1
-    text = await alice.js("document.querySelector('#messages li:last-child p').textContent")
+    await expect(alice.locator("#messages li:last-child .mark.queued")).to_be_attached()
+    await until(alice, "document.querySelector('#messages img')?.naturalWidth === 640")
+    await frame(alice)
+    assert await alice.evaluate(BELOW) <= 1
+    text = await alice.text_content("#messages li:last-child p")
     assert text == "caption"
     await say(alice, "1", "2", "3", "4", "5")
-    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
-    assert await alice.js(BELOW) <= 1
-    await alice.call("Page.reload")
-    await alice.until("document.querySelector('#messages img')?.naturalWidth === 640")
-    await alice.frame()
-    assert await alice.js(BELOW) <= 1
+    await expect(alice.locator("#messages li:last-child .mark.queued")).to_be_attached()
+    assert await alice.evaluate(BELOW) <= 1
+    await alice.reload()
+    await until(alice, "document.querySelector('#messages img')?.naturalWidth === 640")
+    await frame(alice)
+    assert await alice.evaluate(BELOW) <= 1
 
     await alice.click("#messages .picture")
-    await alice.until("document.querySelector('#lightbox img').naturalWidth === 640")
-    await alice.press("Escape", 27)
-    await alice.until("!document.querySelector('#lightbox')")
+    await until(alice, "document.querySelector('#lightbox img').naturalWidth === 640")
+    await alice.keyboard.press("Escape")
+    await expect(alice.locator("#lightbox")).to_have_count(0)
 
 
 WATCH_PILL = """
@@ -97,27 +103,28 @@ setInterval(() => view.dispatchEvent(new Event('scroll')), 1);
 
 
 async def test_the_pill_stays_until_the_newest_message_is_drawn(
-    chromium: Chromium, world: World, dev_url: str, names: tuple[str, str]
+    context: BrowserContext, world: World, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A page of newer messages is here but not drawn yet: the end of the rows is not the end."""
     alice, bob = names
-    page = await signed_in(chromium, dev_url, bob)
+    page = await signed_in(context, dev_url, bob)
     async with world.js(alice) as a:
         created = await ok(a, "room.create", {"type": "direct", "members": [bob]})
         room_id = created["room"]["room_id"]
         for n in range(60):
             message = {"room_id": room_id, "client_msg_id": f"m{n}", "text": f"m{n}"}
             await ok(a, "message.send", message)
-    await page.until("document.title.startsWith('(60)')")
-    await page.js(f"location.hash = '{room_id}'")
-    await page.until("document.querySelector('#messages .divider')")
-    await page.js(f"{{{WATCH_PILL}}}")
-    await page.until(
+    await expect(page).to_have_title(re.compile(r"^\(60\)"))
+    await page.evaluate(f"location.hash = '{room_id}'")
+    await expect(page.locator("#messages .divider").first).to_be_attached()
+    await page.evaluate(f"{{{WATCH_PILL}}}")
+    await until(
+        page,
         "(document.querySelector('#scroll').scrollTop = 99999,"
-        " !document.querySelector('#pill').checkVisibility())"
+        " !document.querySelector('#pill').checkVisibility())",
     )
-    assert await page.js("document.querySelector('#messages li:last-child p').textContent") == "m59"
-    assert await page.js("early") == 0
+    assert await page.text_content("#messages li:last-child p") == "m59"
+    assert await page.evaluate("early") == 0
 
 
 LIST = """
@@ -142,18 +149,18 @@ const numbered = (count, first = 0) =>
 """A list in a page of its own: `rows` draws `view`, `numbered` makes items."""
 
 
-async def in_list(chromium: Chromium, dev_url: str, code: str) -> Any:
+async def in_list(context: BrowserContext, dev_url: str, code: str) -> Any:
     """What the body of an async function returns that has the names of LIST."""
-    page = await chromium.open(f"{dev_url}/")
-    await page.size(1000, 800)
-    await page.until("document.querySelector('#sign-in')")
-    return await page.promise(f"(async () => {{{LIST}{code}}})()")
+    page = await visit(context, f"{dev_url}/")
+    await page.set_viewport_size({"width": 1000, "height": 800})
+    await expect(page.locator("#sign-in")).to_be_attached()
+    return await page.evaluate(f"(async () => {{{LIST}{code}}})()")
 
 
-async def test_ten_thousand_rows(chromium: Chromium, dev_url: str) -> None:
+async def test_ten_thousand_rows(context: BrowserContext, dev_url: str) -> None:
     """Of 10,000 rows only those near the view are in the document, and rows above move nothing."""
     result = await in_list(
-        chromium,
+        context,
         dev_url,
         """
         const items = numbered(10_000, 500);
@@ -181,11 +188,11 @@ async def test_ten_thousand_rows(chromium: Chromium, dev_url: str) -> None:
 
 
 async def test_a_scroll_holds_against_a_redraw_in_its_frame(
-    chromium: Chromium, dev_url: str
+    context: BrowserContext, dev_url: str
 ) -> None:
     """Rows that come before the event of a scroll leave the view where the user brought it."""
     below = await in_list(
-        chromium,
+        context,
         dev_url,
         """
         rows.show(numbered(200));
@@ -199,10 +206,10 @@ async def test_a_scroll_holds_against_a_redraw_in_its_frame(
     assert below > 2900
 
 
-async def test_a_row_that_grows_moves_nothing(chromium: Chromium, dev_url: str) -> None:
+async def test_a_row_that_grows_moves_nothing(context: BrowserContext, dev_url: str) -> None:
     """A picture of unknown size comes: the end stays in view, and what one reads where it is."""
     result = await in_list(
-        chromium,
+        context,
         dev_url,
         """
         // A scroll measures all rows: let its events pass, so that the growth alone counts.

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from playwright.async_api import BrowserContext, Page
 
-from tests.browser.chromium import Chromium, Page
+from tests.browser.session import until, visit, write
 from tests.helpers.chat_package import CLIENT
 from tests.helpers.node import ensure_modules, node
 from tests.helpers.waiting import eventually
@@ -61,7 +62,7 @@ def development_server(folder: Path, chat_url: str) -> Iterator[str]:
         process.wait()
 
 
-async def opened(chromium: Chromium, url: str, user: str) -> Page:
+async def opened(context: BrowserContext, url: str, user: str) -> Page:
     """The page of a user, once Vite serves it."""
 
     async def serves() -> bool:
@@ -72,8 +73,7 @@ async def opened(chromium: Chromium, url: str, user: str) -> Page:
             return False
 
     await eventually(serves)
-    page = await chromium.open(f"{url}/?user={user}")
-    await page.call("Emulation.setFocusEmulationEnabled", enabled=True)
+    page = await visit(context, f"{url}/?user={user}")
     await shows(page, "#unread", "0")
     return page
 
@@ -81,21 +81,21 @@ async def opened(chromium: Chromium, url: str, user: str) -> Page:
 async def shows(page: Page, selector: str, *texts: str) -> None:
     """Wait until an element has all these texts."""
     shown = f"document.querySelector({json.dumps(selector)})?.textContent"
-    await page.until(" && ".join(f"{shown}?.includes({json.dumps(text)})" for text in texts))
+    await until(page, " && ".join(f"{shown}?.includes({json.dumps(text)})" for text in texts))
 
 
 @pytest.mark.parametrize("starter", STARTERS)
 async def test_two_people_chat(
-    examples: Path, starter: str, chromium: Chromium, dev_url: str, names: tuple[str, str]
+    examples: Path, starter: str, context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:
     """List, room, send, unread, receipts, typing and presence, over CORS."""
     alice, bob = (f"{starter}-{user}" for user in names)
     with development_server(examples / starter, dev_url) as url:
-        hers, his = await asyncio.gather(opened(chromium, url, alice), opened(chromium, url, bob))
-        await hers.type("#start input", bob, enter=True)
+        hers, his = await asyncio.gather(opened(context, url, alice), opened(context, url, bob))
+        await write(hers, "#start input", bob, enter=True)
         await shows(hers, "#title", bob)
         await shows(hers, "#rooms", bob, "online")
-        await hers.type("#compose input", "hello", enter=True)
+        await write(hers, "#compose input", "hello", enter=True)
         await shows(hers, "#messages li", f"{alice}: hello", "delivered")
         await shows(his, "#rooms", alice, "(1)", "online")
         await shows(his, "#unread", "1")
@@ -103,9 +103,9 @@ async def test_two_people_chat(
         await shows(his, "#messages li", f"{alice}: hello")
         await shows(his, "#unread", "0")
         await shows(hers, "#messages li", "read")
-        await his.type("#compose input", "hi")
+        await write(his, "#compose input", "hi")
         await shows(hers, "#title", "typing…")
-        await his.type("#compose input", "!", enter=True)
+        await write(his, "#compose input", "!", enter=True)
         await shows(hers, "#messages li:last-child", f"{bob}: hi!")
 
 

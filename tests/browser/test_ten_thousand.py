@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.browser.chromium import Chromium, Page
-from tests.browser.session import both_with_direct_room, opened, say
+from playwright.async_api import BrowserContext, Page, expect
+
+from tests.browser.session import both_with_direct_room, frame, opened, say, until
 
 HISTORY = """
 const earlier = Array.from({length: 10_000}, (_, n) => ({
@@ -47,42 +48,43 @@ frame();
 LAST = "document.querySelector('#messages li:last-child p')?.textContent"
 
 
-async def long_room(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> tuple[Page, Page]:
+async def long_room(
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> tuple[Page, Page]:
     """Both users in their direct room, that of the first with the long history."""
-    alice, bob = await both_with_direct_room(chromium, dev_url, names)
+    alice, bob = await both_with_direct_room(context, dev_url, names)
     await bob.click("#rooms li button")
     await opened(bob, names[0])
-    await alice.call("Page.enable")
-    await alice.call("Page.addScriptToEvaluateOnNewDocument", source=HISTORY)
-    await alice.call("Page.reload")
-    await alice.until(f"{LAST}?.startsWith('number 9999')")
-    await alice.js(f"{{{COUNT}}}")
+    await alice.add_init_script(HISTORY)
+    await alice.reload()
+    await until(alice, f"{LAST}?.startsWith('number 9999')")
+    await alice.evaluate(f"{{{COUNT}}}")
     return alice, bob
 
 
 async def test_a_scroll_draws_the_rows_that_come_into_view(
-    chromium: Chromium, dev_url: str, names: tuple[str, str]
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:
     """Up through the history: few rows in the document, each drawn once, and no walk over all."""
-    alice, _ = await long_room(chromium, dev_url, names)
+    alice, _ = await long_room(context, dev_url, names)
     steps = 40
     for _ in range(steps):
-        await alice.js("document.querySelector('#scroll').scrollBy(0, -500)")
-        await alice.frame()
-    await alice.frame()
-    assert await alice.js("most") < 120
-    assert await alice.js("rows") < steps * 120
-    assert await alice.js("lookups") < steps * 2_000
+        await alice.evaluate("document.querySelector('#scroll').scrollBy(0, -500)")
+        await frame(alice)
+    await frame(alice)
+    assert await alice.evaluate("most") < 120
+    assert await alice.evaluate("rows") < steps * 120
+    assert await alice.evaluate("lookups") < steps * 2_000
 
 
 async def test_a_new_message_costs_the_rows_near_the_view(
-    chromium: Chromium, dev_url: str, names: tuple[str, str]
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:
     """It is drawn, read and told, without a look-up for each of the 10,000 before it."""
-    alice, bob = await long_room(chromium, dev_url, names)
+    alice, bob = await long_room(context, dev_url, names)
     await say(bob, "new to all")
-    await alice.until(f"{LAST} === 'new to all'")
-    await bob.until("document.querySelector('#messages .mark.read')")
-    assert await alice.js("most") < 120
-    assert await alice.js("rows") < 2_000
-    assert await alice.js("lookups") < 20_000
+    await until(alice, f"{LAST} === 'new to all'")
+    await expect(bob.locator("#messages .mark.read").first).to_be_attached()
+    assert await alice.evaluate("most") < 120
+    assert await alice.evaluate("rows") < 2_000
+    assert await alice.evaluate("lookups") < 20_000

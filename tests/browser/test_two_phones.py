@@ -9,8 +9,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from playwright.async_api import BrowserContext, expect
 
-from tests.browser.chromium import Chromium
+from tests.browser.session import until, visit, write
 from tests.helpers.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -36,23 +37,23 @@ def laptop() -> Iterator[str]:
 
 
 async def test_two_phones_chat(
-    world: World, chromium: Chromium, names: tuple[str, str], laptop: str, tmp_path: Path
+    world: World, context: BrowserContext, names: tuple[str, str], laptop: str, tmp_path: Path
 ) -> None:
     """Each with a token in its address, at a server that serves no page and allows the origin."""
     alice, bob = names
     environment = {"RTS_DEV": "", "RTS_CORS_ORIGINS": laptop}
     async with world.instance(tmp_path, **environment) as (_, url):
         phones = [
-            await chromium.open(
-                f"{laptop}/docs/phone.html?server={url}&with={other}#{world.token(user)}"
+            await visit(
+                context, f"{laptop}/docs/phone.html?server={url}&with={other}#{world.token(user)}"
             )
             for user, other in ((alice, bob), (bob, alice))
         ]
         for phone in phones:
-            await phone.until("document.querySelector('#connection')?.textContent === 'online'")
+            await expect(phone.locator("#connection")).to_have_text("online")
         for phone, text in zip(phones, ("hello", "hello yourself"), strict=True):
-            await phone.type("input", text, enter=True)
+            await write(phone, "input", text, enter=True)
             for each in phones:
-                await each.until(
-                    f"document.querySelector('#messages')?.textContent.includes({text!r})"
+                await until(
+                    each, f"document.querySelector('#messages')?.textContent.includes({text!r})"
                 )

@@ -46,7 +46,7 @@ export function suggestions(field, members, nameOf) {
   const take = ({ dataset }) => complete(field, begun() ?? "", dataset.user ?? "");
 
   field.addEventListener("input", render);
-  field.addEventListener("blur", () => setTimeout(() => (list.hidden = true), 200));
+  field.addEventListener("blur", () => setTimeout(() => (list.hidden ||= document.activeElement !== field), 200));
   field.addEventListener("keydown", (event) => {
     if (list.hidden) return;
     const chosen = list.children[active];
