@@ -26,6 +26,8 @@ RECHECK_MS = 60_000
 """A rebuilt index is rebuilt once more after this time: records may have been in the queue."""
 EMPTY_TTL_MS = 86_400_000
 """How long the index of a user without rooms is kept."""
+TTL_MS = 30 * 86_400_000
+"""How long an index is kept that is neither read nor changed, and how long one rebuild suffices."""
 MAX_USERS_PER_SCRIPT = 100
 """Users compared in one script call, so that Redis is never blocked for long."""
 
@@ -66,7 +68,13 @@ class UserRooms:
         calls: list[ScriptCall] = [
             (
                 [keys.user_rooms(user_id)],
-                [*change, keys.user_channel(user_id), keys.presence_channel(user_id), EMPTY_TTL_MS],
+                [
+                    *change,
+                    keys.user_channel(user_id),
+                    keys.presence_channel(user_id),
+                    EMPTY_TTL_MS,
+                    TTL_MS,
+                ],
             )
             for user_id, change in changes
         ]
@@ -96,9 +104,9 @@ class UserRooms:
         return (await self.all_of([user_id]))[0]
 
     async def all_of(self, user_ids: list[str]) -> list[UserIndex]:
-        """Return the indexes of several users, in one round trip."""
+        """Return the indexes of several users, in one round trip; they are kept for longer."""
         answers = await _READ.evaluate_many(
-            self._reads, [([keys.user_rooms(u)], []) for u in user_ids]
+            self._reads, [([keys.user_rooms(u)], [TTL_MS]) for u in user_ids]
         )
         return [_index(complete, pairs) for complete, pairs in answers]
 
@@ -140,7 +148,7 @@ class UserRooms:
         changes, one message on the user's channel says so.
         """
         args: list[str | int] = [RECHECK_MS, EMPTY_TTL_MS]
-        args += [keys.user_channel(user_id), keys.presence_channel(user_id)]
+        args += [keys.user_channel(user_id), keys.presence_channel(user_id), TTL_MS]
         for one in rooms:
             args += one
         answer = await _REBUILD.evaluate(self._reads, [keys.user_rooms(user_id)], args)

@@ -8,14 +8,14 @@ local function is_newer(known, epoch, offset)
   return epoch > e or (epoch == e and offset > o)
 end
 
--- An index with no room "in" expires, because anybody can add any user id to a room. It is rebuilt when it is read
--- again.
-local function expire_if_empty(key, ms)
+-- An index expires, and is rebuilt when it is read again: soon with no room "in", because anybody can add any user id
+-- to a room.
+local function expire(key, empty_ms, ms)
   for _, value in ipairs(redis.call('HVALS', key)) do
     if value:match(':in$') then
-      redis.call('PERSIST', key)
+      redis.call('PEXPIRE', key, ms)
       return
     end
   end
-  redis.call('PEXPIRE', key, ms)
+  redis.call('PEXPIRE', key, empty_ms)
 end

@@ -1,6 +1,6 @@
 -- Prepended, after identity.lua. Returns whether an index is complete. `#complete` holds the identity of the Redis in
--- which it was rebuilt, and until when (ms) that holds; 0 is for ever. The first rebuild holds for a while only:
--- records that were still in the queue were missing in it.
+-- which it was rebuilt, and until when (ms) that holds; 0, of the release before, is for ever. The first rebuild holds
+-- for a while only: records that were still in the queue were missing in it.
 local here
 local function complete(mark)
   if not mark then return false end

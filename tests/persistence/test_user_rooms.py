@@ -19,7 +19,7 @@ from rts_server.config import Settings
 from rts_server.domain.size_limits import SizeLimits
 from rts_server.errors import LimitExceeded
 from rts_server.persistence import user_rooms
-from rts_server.persistence.user_rooms import EMPTY_TTL_MS, IndexedMembership, UserRooms
+from rts_server.persistence.user_rooms import EMPTY_TTL_MS, TTL_MS, IndexedMembership, UserRooms
 from rts_server.rooms.memberships import Memberships
 from tests.helpers.waiting import PATIENCE
 
@@ -218,18 +218,53 @@ async def test_the_room_limit_counts_other_current_rooms(fake: FakeAsyncRedis) -
     assert await rooms.crowded("left", ["alice"], 2)
 
 
-async def test_an_index_without_a_current_room_expires(redis: Redis) -> None:
-    """It is kept for ever only while the user is in a room."""
+async def test_an_index_expires_sooner_without_a_current_room(redis: Redis) -> None:
+    """A read at connect keeps it for longer, if the user is in a room."""
     index, key = UserRooms(redis), keys.user_rooms(USER)
     await index.rebuild(USER, [])
     assert 0 < await redis.pttl(key) <= EMPTY_TTL_MS
+    await index.all(USER)
+    assert await redis.pttl(key) <= EMPTY_TTL_MS
     await index.note(USER, "r", 1, 1, "in")
-    assert await redis.pttl(key) == -1
+    assert EMPTY_TTL_MS < await redis.pttl(key) <= TTL_MS
     await index.rebuild(USER, [])
     await index.note(USER, "other", 1, 1, "out")
-    assert await redis.pttl(key) == -1
+    assert await redis.pttl(key) > EMPTY_TTL_MS
+    await redis.pexpire(key, 1_000)
+    await index.all(USER)
+    assert await redis.pttl(key) > EMPTY_TTL_MS
     await index.note(USER, "r", 1, 2, "out")
     assert 0 < await redis.pttl(key) <= EMPTY_TTL_MS
+
+
+async def test_a_later_rebuild_forgets_rooms_that_the_user_left(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of which the archive knows it; the first rebuild in a Redis has them all."""
+    monkeypatch.setattr(user_rooms, "RECHECK_MS", 0)
+    index, stored = UserRooms(redis), [IndexedMembership("here", 1, 1, "in")]
+    stored += [IndexedMembership(f"left{n}", 1, 2, "out") for n in range(3)]
+    assert len((await index.rebuild(USER, stored)).rooms) == 4
+    await index.note(USER, "left1", 1, 3, "out")  # the archive does not have it yet
+    await index.note(USER, "left2", 1, 3, "in")
+    found = await index.rebuild(USER, [*stored, IndexedMembership("never seen", 1, 1, "out")])
+    assert sorted(found.rooms) == [
+        ("here", 1, 1, "in"),
+        ("left1", 1, 3, "out"),
+        ("left2", 1, 3, "in"),
+    ]
+    assert found.complete
+    assert (await index.all(USER)).complete
+
+
+async def test_a_rebuild_is_due_again_after_the_time_that_it_is_kept(redis: Redis) -> None:
+    """So the index of a user who connects every day does not grow for ever either."""
+    index, key = UserRooms(redis), keys.user_rooms(USER)
+    for least, most in ((0, user_rooms.RECHECK_MS), (TTL_MS - PATIENCE * 1000, TTL_MS)):
+        await index.rebuild(USER, [])
+        mark: Any = await redis.hget(key, "#complete")
+        now = (await redis.time())[0] * 1000
+        assert least < int(mark.split()[1]) - now <= most + 1000
 
 
 async def test_others_cannot_use_up_the_room_limit(redis: Redis) -> None:
