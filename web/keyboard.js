@@ -23,14 +23,14 @@ export function keyboard(app) {
   });
 }
 
-/** One thing at a time: what floats, what is composed, then the details.
+/** One thing at a time: what is composed, what floats, then the details; a toast first that has the focus.
  * @param {App} app @param {KeyboardEvent} event */
 function leave(app, event) {
   const { room, details } = app.ui.value;
   if (event.defaultPrevented || event.isComposing) return;
-  if (app.toasts.closeAll()) return;
-  if (room && app.drafts.composing(room.room_id)) app.compose(room, undefined);
-  else if (details) {
+  const composed = room && app.drafts.composing(room.room_id) && !document.activeElement?.closest("#toasts");
+  if (composed) app.compose(room, undefined);
+  else if (!app.toasts.closeAll() && details) {
     app.showDetails(false);
     focus("#details-button");
   }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.async_api import BrowserContext, expect
 
 from tests.browser.session import (
@@ -121,6 +123,27 @@ async def test_escape_leaves_one_thing_at_a_time(
         shown = f"[{banner} && 'banner', {side} && 'details'].filter(Boolean).join(', ')"
         await until(alice, f"{shown} === '{left}' && !{MENU}")
     assert await alice.is_visible("#room")
+
+
+async def test_escape_ends_an_edit_before_it_closes_a_toast(
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """The offer to take a deletion back stays, and what is sent then is a message of its own."""
+    alice = await in_direct_room(context, dev_url, names)
+    await say(alice, "one", "two")
+    await expect(alice.locator("#messages li:last-child .mark.queued")).to_be_attached()
+    await act(alice, ".remove")
+    await expect(alice.locator(".toast")).to_have_text(re.compile(r"^Message deleted\."))
+    await alice.focus("#compose textarea")
+    await alice.keyboard.press("ArrowUp")
+    await expect(alice.locator("#banner")).to_contain_text("one")
+    await alice.keyboard.press("Escape")
+    await expect(alice.locator("#banner")).to_be_hidden()
+    assert await alice.locator(".toast").count() == 1
+    await say(alice, "three")
+    await until(alice, f"{SENT}.join() === 'one,Message deleted,three'")
+    await alice.keyboard.press("Escape")
+    await expect(alice.locator(".toast")).to_have_count(0)
 
 
 async def test_a_menu_goes_with_its_room(
