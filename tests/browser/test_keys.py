@@ -20,6 +20,8 @@ from tests.browser.session import (
     use_tool,
     write,
 )
+from tests.helpers.commands import ok
+from tests.helpers.world import World
 
 FIELD = "document.querySelector('#compose textarea')"
 SENT = "[...document.querySelectorAll('#messages .bubble p')].map((one) => one.textContent)"
@@ -227,3 +229,36 @@ async def test_the_messages_are_one_stop_of_the_tab_key(
     await alice.focus("#scroll")
     await alice.keyboard.press("ArrowUp")
     assert "one" in await alice.evaluate("document.activeElement.innerText")
+
+
+async def test_tab_leaves_a_long_list_where_it_is(
+    context: BrowserContext, world: World, dev_url: str, names: tuple[str, str]
+) -> None:
+    """It does not lead to the button at the top; who used that, or the pill, is in the list."""
+    alice, bob = names
+    async with world.js(alice) as a:
+        created = await ok(a, "room.create", {"type": "direct", "members": [bob]})
+        for n in range(120):
+            message = {"room_id": created["room"]["room_id"], "client_msg_id": f"m{n}"}
+            await ok(a, "message.send", {**message, "text": f"m{n}"})
+        page = await signed_in(context, dev_url, alice)
+        await page.click("#rooms li button")
+        await expect(page.locator("#messages li").last).to_contain_text("m119")
+        assert await page.evaluate("document.querySelector('#earlier').checkVisibility()")
+        await page.focus("#scroll")
+        before = await page.evaluate("document.querySelector('#scroll').scrollTop")
+        await page.keyboard.press("Tab")
+        await frame(page)
+        assert await page.evaluate("document.querySelector('#scroll').scrollTop") == before
+        assert await page.evaluate("Boolean(document.activeElement.closest('#compose'))")
+        top = "document.querySelector('#scroll').scrollTop = 0"
+        in_list = "document.activeElement.closest('#scroll:not(:has(#earlier:focus))') !== null"
+        await page.evaluate("document.querySelector('#earlier').focus()")
+        await until(page, f"({top}, !document.querySelector('#earlier').checkVisibility())")
+        await frame(page)
+        assert await page.evaluate(in_list)
+        await page.focus("#pill")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#pill")).to_be_hidden()
+        await frame(page)
+        assert await page.evaluate(in_list)

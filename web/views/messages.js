@@ -36,7 +36,8 @@ class MessagesView {
   #busy = false;
   #rows = new Rows();
   #list = h("ol", { id: "messages", role: "list" });
-  #earlier = h("button", { type: "button", id: "earlier", "data-action": "earlier" }, t.earlier);
+  /** For a pointer: keys load what is earlier by ↑, and Tab would lead from here to the top. */
+  #earlier = h("button", { type: "button", id: "earlier", "data-action": "earlier", tabindex: -1 }, t.earlier);
   #start = h("p", { class: "hint" });
   #skeleton = h("div", { class: "skeleton rows", "aria-hidden": "true" }, h("i"), h("i"), h("i"), h("i"));
   #scroll = h("div", { id: "scroll", role: "log", "aria-live": "off", "aria-label": t.messages, tabindex: 0 });
@@ -88,7 +89,7 @@ class MessagesView {
     const isReady = state !== undefined && (this.#landed || this.#mayLand(state));
     const isFilled = isReady && state.messages.length > 0;
     this.#skeleton.hidden = state ? isReady : this.#app.ui.value.opening === null;
-    this.#earlier.hidden = !isFilled || !state.hasOlder;
+    this.#hide(this.#earlier, !isFilled || !state.hasOlder);
     this.#start.hidden = !isReady || state.hasOlder || state.loading;
     this.#start.textContent = isFilled ? t.beginning : t.empty;
     this.#scroll.classList.toggle("blank", !isFilled);
@@ -114,7 +115,7 @@ class MessagesView {
     this.#divider = null;
     this.#unread = this.#newest = 0;
     this.#virtual.reset();
-    this.#pill.hidden = true;
+    this.#hide(this.#pill, true);
     this.#announcer.textContent = "";
   }
 
@@ -160,10 +161,16 @@ class MessagesView {
 
   /** The end counts of what is drawn: newer messages may be here that are not. @param {RoomState} state */
   #showPill({ unread, messages }) {
-    this.#pill.hidden = !this.#landed || !messages.length || (this.#virtual.atEnd && !this.#hadNewer);
+    this.#hide(this.#pill, !this.#landed || !messages.length || (this.#virtual.atEnd && !this.#hadNewer));
     const label = h("span", { class: unread ? "" : "spoken" }, t.pill(unread));
     this.#pill.replaceChildren(icon("arrow-down"), label);
     this.#pill.classList.toggle("unread", unread > 0);
+  }
+
+  /** A button that goes leaves its focus in the list. @param {HTMLElement} button @param {boolean} hidden */
+  #hide(button, hidden) {
+    if (hidden && document.activeElement === button) this.#scroll.focus({ preventScroll: true });
+    button.hidden = hidden;
   }
 
   #moved() {
