@@ -159,6 +159,10 @@ export const t = {
   roleOf: (name) => `Role of ${name}`,
   /** @param {string} name */
   expel: (name) => `Remove ${name}`,
+  /** @param {string} name */
+  expelTitle: (name) => `Remove ${name}?`,
+  expelText: "They will not see the messages of this chat any more, until somebody adds them again.",
+  expelNow: "Remove",
   roles: { owner: "Owner", admin: "Admin", member: "Member", readonly: "Reader" },
   mute: "Mute",
   unmute: "Unmute",

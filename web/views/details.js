@@ -4,6 +4,7 @@ import { h, icon, iconButton, onClick, onSubmit, update } from "../dom.js";
 import { isUserId } from "../format.js";
 import { t } from "../strings.js";
 import { avatar, presenceLine } from "./avatar.js";
+import { expelDialog } from "./expel.js";
 import { leaveDialog } from "./leave.js";
 import { roomFiles } from "./room-files.js";
 
@@ -76,7 +77,7 @@ function listen(app, root, room) {
       if (matchMedia("(max-width: 1080px)").matches) app.showDetails(false); // they cover the chat
       app.jump(dataset.message ?? "");
     },
-    expel: ({ dataset }) => void app.guard(room().members.remove([dataset.user ?? ""])),
+    expel: ({ dataset }) => expelDialog(app, room(), dataset.user ?? ""),
   });
   root.addEventListener("change", ({ target }) => {
     if (!(target instanceof HTMLSelectElement)) return;

@@ -1,0 +1,31 @@
+"""The members of a group: added and removed, in the details and as the chat tells it."""
+
+from __future__ import annotations
+
+from playwright.async_api import BrowserContext, expect
+
+from tests.browser.session import details, group, signed_in
+
+
+async def test_a_member_is_removed_after_a_question(
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Cancel and Escape leave the member there; the button of the dialogue removes them."""
+    alice_id, bob_id = names
+    alice = await signed_in(context, dev_url, alice_id)
+    await group(alice, "Team", bob_id)
+    await details(alice)
+    expel = f"#people [data-key='{bob_id}'] .expel"
+    for leave in ("Cancel", "Escape"):
+        await alice.click(expel)
+        await expect(alice.locator("dialog h2")).to_have_text(f"Remove {bob_id}?")
+        if leave == "Cancel":
+            await alice.click("dialog :text('Cancel')")
+        else:
+            await alice.keyboard.press("Escape")
+        await expect(alice.locator("dialog")).to_have_count(0)
+        await expect(alice.locator(expel)).to_be_focused()
+    await alice.click(expel)
+    await alice.click("dialog .danger")
+    await expect(alice.locator(expel)).to_have_count(0)
+    await expect(alice.locator("#add-member input")).to_be_focused()
