@@ -17,6 +17,7 @@ from tests.browser.session import (
     send_files,
     until,
     upload_slowly,
+    write,
 )
 from tests.helpers.file_samples import png
 
@@ -98,6 +99,7 @@ async def test_a_refused_file_can_be_sent_again_or_dropped(
     alice = await in_direct_room(context, dev_url, names)
     await choose(alice, empty)
     await expect(alice.locator(".toast span").first).to_have_text("empty.png is empty.")
+    await alice.click("#chosen [aria-label='Remove empty.png']")
     await send_files(alice, fake)
     said = "The upload is not what was announced."
     await expect(alice.locator("#messages .error").first).to_contain_text(f"{said}")
@@ -159,7 +161,7 @@ async def test_a_file_without_a_connection_is_told_in_the_page(
 async def test_a_file_that_is_too_large_leaves_the_others(
     context: BrowserContext, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
-    """Of three files the good ones stand as chips; the large one is refused by name."""
+    """Of three files two are chosen; the third is named as refused until one has seen that."""
     paths = [tmp_path / "one.txt", tmp_path / "large.bin", tmp_path / "two.txt"]
     for path in paths:
         path.write_text("text")
@@ -167,6 +169,17 @@ async def test_a_file_that_is_too_large_leaves_the_others(
         large.truncate(25 * MEGABYTE + 1)
     alice = await in_direct_room(context, dev_url, names)
     await choose(alice, *paths)
-    await expect(alice.locator(".toast").first).to_have_text(re.compile(r"^large\.bin is larger"))
-    chips = "[...document.querySelectorAll('#chosen .chip > span')].map((one) => one.innerText)"
-    await until(alice, f"{chips}.join() === 'one.txt 4 B,two.txt 4 B'")
+    good = alice.locator("#chosen .chip:not(.refused) > span")
+    await expect(good).to_have_text(["one.txt 4 B", "two.txt 4 B"])
+    bad = alice.locator("#chosen .chip.refused")
+    await expect(bad).to_have_text(re.compile(r"^large\.bin is larger than 25"))
+    await expect(alice.locator(".toast")).to_have_text(re.compile(r"^large\.bin is larger"))
+    await write(alice, "#compose textarea", "all three", enter=True)
+    await expect(bad).to_be_focused()
+    assert await alice.input_value("#compose textarea") == "all three"
+    assert not await alice.locator("#messages li").count()
+    await alice.click("#chosen [aria-label='Remove large.bin']")
+    await expect(bad).to_have_count(0)
+    await alice.keyboard.press("Enter")
+    await expect(alice.locator("#messages .bubble p")).to_have_text("all three")
+    await expect(alice.locator("#messages .file")).to_have_count(2)

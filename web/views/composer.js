@@ -7,6 +7,7 @@ import { mentioned, suggestions } from "./mentions.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").Room} Room */
+/** @typedef {{ name: string, why: string }} RefusedFile */
 
 const QUOTE = 100;
 const LONGEST = 4000; // code points, until the server says
@@ -21,6 +22,8 @@ class Composer {
   #sent;
   /** @type {Room | null} */
   #room = null;
+  /** By room: why files were not taken, until the user has dismissed that. @type {Map<string, RefusedFile[]>} */
+  #refused = new Map();
   #banner = h("div", { id: "banner" });
   #files = h("div", { id: "chosen" });
   #why = h("p", { class: "hint" });
@@ -52,6 +55,7 @@ class Composer {
       attach: () => this.#input.click(),
       cancel: () => this.#cancel(),
       unchoose: ({ dataset }) => this.#unchoose(Number(dataset.index)),
+      dismiss: ({ dataset }) => this.#dismiss(Number(dataset.index)),
     });
     this.#takeFiles();
     app.draws(() => this.#render());
@@ -64,6 +68,11 @@ class Composer {
   /** Those that wait for Send. */
   get #chosen() {
     return this.#room ? this.#app.drafts.files(this.#room.room_id) : [];
+  }
+
+  /** @returns {RefusedFile[]} */
+  get #wrong() {
+    return this.#refused.get(this.#room?.room_id ?? "") ?? [];
   }
 
   #render() {
@@ -116,17 +125,12 @@ class Composer {
 
   #renderFiles() {
     const files = this.#chosen;
-    this.#files.hidden = !files.length;
-    const chips = files.map(({ name, size }, index) =>
-      h(
-        "span",
-        { class: "chip" },
-        icon("file"),
-        h("span", {}, `${name} ${bytes(size)}`),
-        iconButton("x", t.removeFile(name), { "data-action": "unchoose", "data-index": index }),
-      ),
-    );
-    update(this.#files, chips);
+    const refused = this.#wrong;
+    this.#files.hidden = !files.length && !refused.length;
+    update(this.#files, [
+      ...refused.map(({ name, why }, index) => chip(name, why, "dismiss", index)),
+      ...files.map(({ name, size }, index) => chip(name, `${name} ${bytes(size)}`, "unchoose", index)),
+    ]);
   }
 
   #typed() {
@@ -173,6 +177,8 @@ class Composer {
     const mentions = mentioned(text, room.state.value.members);
     if (composing?.mode === "edit") return void this.#edit(room, composing.message, text, mentions);
     const files = this.#chosen;
+    const refused = this.#files.querySelector(".refused");
+    if (refused instanceof HTMLElement) return refused.focus(); // a text about it does not go without it
     if (!text.trim() && !files.length) return;
     const { message_id } = composing?.message ?? {};
     this.#app.drafts.choose(room.room_id, []);
@@ -227,11 +233,29 @@ class Composer {
     const good = files.filter(({ size }) => size && size <= attachment_bytes);
     const chosen = [...this.#chosen, ...good];
     for (const { name, size } of files) {
-      if (!size) this.#app.toast(t.emptyFile(name));
-      else if (size > attachment_bytes) this.#app.toast(t.largeFile(name, bytes(attachment_bytes)));
+      if (!size) this.#refuse(room, name, t.emptyFile(name));
+      else if (size > attachment_bytes) this.#refuse(room, name, t.largeFile(name, bytes(attachment_bytes)));
     }
-    if (chosen.length > attachments) return void this.#app.toast(t.manyFiles(attachments));
+    if (chosen.length > attachments) {
+      const names = good.map(({ name }) => name).join(", ");
+      return this.#refuse(room, names, t.manyFiles(attachments));
+    }
     if (good.length) this.#app.drafts.choose(room.room_id, chosen);
+    this.#text.focus();
+  }
+
+  /** @param {Room} room @param {string} name @param {string} why */
+  #refuse({ room_id }, name, why) {
+    const others = this.#wrong.filter((one) => one.why !== why);
+    this.#refused.set(room_id, [...others, { name, why }]);
+    this.#app.toast(why);
+  }
+
+  /** @param {number} index */
+  #dismiss(index) {
+    if (!this.#room) return;
+    this.#refused.set(this.#room.room_id, this.#wrong.filter((_, one) => one !== index));
+    this.#app.changed();
     this.#text.focus();
   }
 
@@ -241,4 +265,17 @@ class Composer {
     this.#app.drafts.choose(this.#room.room_id, this.#chosen.filter((_, one) => one !== index));
     this.#text.focus();
   }
+}
+
+/** A file above the field; one that was refused says why. @param {string} name @param {string} text
+ * @param {"unchoose" | "dismiss"} action @param {number} index */
+function chip(name, text, action, index) {
+  const isRefused = action === "dismiss";
+  return h(
+    "span",
+    isRefused ? { class: "chip refused", role: "group", "aria-label": text, tabindex: -1 } : { class: "chip" },
+    icon(isRefused ? "circle-alert" : "file"),
+    h("span", {}, text),
+    iconButton("x", t.removeFile(name), { "data-action": action, "data-index": index }),
+  );
 }
