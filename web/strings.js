@@ -153,6 +153,7 @@ export const t = {
   add: "Add",
   /** @param {string} name */
   added: (name) => `${name} was added.`,
+  youAreMember: "You are a member already.",
   /** @param {string} name */
   alreadyMember: (name) => `${name} is a member already.`,
   /** @param {string} name */

@@ -73,7 +73,8 @@ async def test_refusals_are_shown_as_sentences(
     await group(alice, "Team", bob_id)
     await details(alice)
     await write(alice, "#add-member input", bob_id, enter=True)
-    await expect(alice.locator(".toast span").first).to_have_text(f"{bob_id} is a member already.")
+    said = f"{bob_id} is a member already."
+    await expect(alice.locator("#add-member [role=alert]")).to_have_text(said)
     await alice.fill("#rename input", "Crew")
     await alice.press("#rename input", "Enter")
     await opened(alice, "Crew")

@@ -115,9 +115,9 @@ async def test_a_chat_that_cannot_be_made_leaves_the_open_one(
     page = await in_direct_room(context, dev_url, names)
     await page.click("#new")
     await write(page, "#new-direct input", names[0], enter=True)
-    await expect(page.locator("dialog .error").first).to_have_text(re.compile(r"^That is you"))
+    await expect(page.locator("#new-direct .error")).to_have_text(re.compile(r"^That is you"))
     await write(page, "#new-group [name=name]", "   ", enter=True)
-    await expect(page.locator("dialog .error").first).to_have_text(re.compile(r"^Enter a name"))
+    await expect(page.locator("#new-group .error").first).to_have_text(re.compile(r"^Enter a name"))
     await page.evaluate("document.querySelector('#new-group [name=name]').value = ''")
     await write(page, "#new-group [name=name]", "\u2066")  # by itself it is invisible
     await page.evaluate("document.querySelector('#new-group').requestSubmit()")

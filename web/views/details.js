@@ -1,10 +1,10 @@
 // @ts-check
 // The details of the open room: name, members and their roles, and what one can do with the room.
-import { h, icon, iconButton, onClick, onSubmit, update } from "../dom.js";
-import { isUserId } from "../format.js";
+import { h, icon, iconButton, onClick, update } from "../dom.js";
 import { t } from "../strings.js";
 import { avatar, presenceLine } from "./avatar.js";
 import { expelDialog } from "./expel.js";
+import { addForm, renameForm } from "./group-forms.js";
 import { leaveDialog } from "./leave.js";
 import { roomFiles } from "./room-files.js";
 
@@ -21,10 +21,8 @@ const leads = ({ role }) => role === "owner" || role === "admin";
 
 /** @param {App} app */
 export function detailsView(app) {
-  const name = h("input", { name: "name", required: true, maxlength: 200, "aria-label": t.groupName });
-  const rename = h("form", { id: "rename" }, name, h("button", {}, t.rename));
-  const user = h("input", { name: "user", maxlength: 128, placeholder: t.addMember, "aria-label": t.addMember, autocapitalize: "none", autocomplete: "off" });
-  const add = h("form", { id: "add-member", novalidate: true }, user, h("button", {}, t.add));
+  const room = () => /** @type {Room} */ (app.ui.value.room);
+  const [rename, add] = [renameForm(app, room), addForm(app, room)];
   const people = h("ol", { id: "people", "aria-label": t.members });
   const files = h("div", { id: "room-files" });
   const commands = h("div", { class: "commands" });
@@ -32,28 +30,23 @@ export function detailsView(app) {
     "section",
     { id: "details", "aria-label": t.details },
     h("header", {}, h("h2", {}, t.details), iconButton("x", t.close, { "data-action": "close" })),
-    rename,
+    rename.form,
     h("h3", {}, t.members),
     people,
-    add,
+    add.form,
     h("h3", {}, t.files),
     files,
     commands,
   );
-  const room = () => /** @type {Room} */ (app.ui.value.room);
   listen(app, root, room);
-  onSubmit(rename, ({ name: chosen = "" }) => void renameRoom(app, room(), chosen.trim()));
-  onSubmit(add, ({ user: chosen = "" }) => void addMember(app, room(), chosen.trim(), user));
-  let shown = "";
   app.draws(() => {
     const now = app.state;
     root.hidden = !now?.room || !app.ui.value.details;
-    if (!now?.room || root.hidden) return void (shown = "");
+    if (!now?.room || root.hidden) return void rename.close();
     const group = now.room.type === "group";
-    rename.hidden = add.hidden = !group || !leads(now);
-    const label = `${now.room_id} ${now.title}`;
-    if (shown !== label) name.value = now.title; // what one types is not taken away
-    shown = label;
+    rename.form.hidden = add.form.hidden = !group || !leads(now);
+    rename.show(now);
+    add.show(now);
     update(people, now.members.map((member) => personItem(app, now, member, group)));
     update(files, roomFiles(app, now));
     update(commands, commandButtons(now, group));
@@ -102,22 +95,6 @@ async function hideRoom(app, room) {
     void app.guard(room.hide(false));
   };
   app.toasts.show(t.hidden(room.state.value.title), { action: t.undo, act: undo });
-}
-
-/** @param {App} app @param {Room} room @param {string} name */
-async function renameRoom(app, room, name) {
-  if (!name || name === room.state.value.title) return;
-  if (await app.guard(room.update({ name }))) app.toast(t.renamed);
-}
-
-/** @param {App} app @param {Room} room @param {string} user_id @param {HTMLInputElement} field */
-async function addMember(app, room, user_id, field) {
-  if (!isUserId(user_id)) return void app.toast(t.badName);
-  const is = room.state.value.members.some((member) => member.user_id === user_id);
-  if (is) return void app.toast(t.alreadyMember(app.client.name(user_id)));
-  if (!(await app.guard(room.members.add([user_id])))) return;
-  field.value = "";
-  app.toast(t.added(app.client.name(user_id)));
 }
 
 /** @param {App} app @param {RoomState} state @param {Member} member @param {boolean} group */

@@ -1,6 +1,7 @@
 // @ts-check
 // A chat with one person, or a group.
 import { h, onSubmit } from "../dom.js";
+import { fieldError } from "../field-error.js";
 import { isUserId } from "../format.js";
 import { t } from "../strings.js";
 import { openDialog } from "./dialog.js";
@@ -11,20 +12,14 @@ const IDS = { autocapitalize: "none", autocomplete: "off" }; // a field for user
 
 /** @param {App} app */
 export function newChatDialog(app) {
-  const error = h("p", { class: "error", role: "alert" });
   const known = h("datalist", { id: "known" }, ...knownPeople(app).map((value) => h("option", { value, label: app.client.name(value) })));
-  const [direct, group] = [directForm(), groupForm()];
-  const dialog = openDialog(t.newChat, known, direct, group, error);
-  /** @param {HTMLFormElement} form @param {string} field @param {string} why */
-  const refuse = (form, field, why) => {
-    error.textContent = why;
-    const input = form.elements.namedItem(field);
-    if (input instanceof HTMLInputElement) input.focus();
-  };
+  const [person, title, people] = [personField(), titleField(), peopleField()];
+  const [direct, group] = [directForm(person), groupForm(title, people)];
+  const dialog = openDialog(t.newChat, known, direct, group);
   onSubmit(direct, ({ user = "" }) => {
     const other = user.trim();
-    if (!isUserId(other)) return refuse(direct, "user", t.badName);
-    if (other === app.user) return refuse(direct, "user", t.ownName);
+    if (!isUserId(other)) return person.refuse(t.badName);
+    if (other === app.user) return person.refuse(t.ownName);
     dialog.close();
     void app.create(app.client.name(other), async () => {
       const room = await app.client.direct(other);
@@ -33,30 +28,46 @@ export function newChatDialog(app) {
     });
   });
   onSubmit(group, ({ name = "", members = "" }) => {
-    const people = members.split(/[\s,]+/).filter(Boolean);
-    if (!name.trim()) return refuse(group, "name", t.noName);
-    if (!people.every(isUserId)) return refuse(group, "members", t.badName);
+    const ids = members.split(/[\s,]+/).filter(Boolean);
+    if (!name.trim()) return title.refuse(t.noName);
+    if (!ids.every(isUserId)) return people.refuse(t.badName);
     dialog.close();
-    void app.create(name, () => app.client.group({ name, members: people }));
+    void app.create(name, () => app.client.group({ name, members: ids }));
   });
 }
 
-const directForm = () =>
+/** @param {string} label @param {Record<string, string | number | boolean>} attributes */
+function labelled(label, attributes) {
+  const input = h("input", attributes);
+  const { place, refuse } = fieldError(input, `new-${input.name}-error`);
+  return { parts: [h("label", {}, label, input), place], refuse };
+}
+
+const personField = () =>
+  labelled(t.person, { name: "user", maxlength: 128, list: "known", placeholder: "bob", autofocus: true, ...IDS });
+const titleField = () => labelled(t.groupName, { name: "name", maxlength: 200 });
+const peopleField = () => labelled(t.members, { name: "members", placeholder: t.membersHint, ...IDS });
+
+/** @typedef {ReturnType<typeof labelled>} Field */
+
+/** @param {Field} person */
+const directForm = (person) =>
   h(
     "form",
     { id: "new-direct", novalidate: true },
     h("h3", {}, t.newDirect),
-    h("label", {}, t.person, h("input", { name: "user", maxlength: 128, list: "known", placeholder: "bob", autofocus: true, ...IDS })),
+    ...person.parts,
     h("div", { class: "buttons" }, h("button", { class: "primary" }, t.open)),
   );
 
-const groupForm = () =>
+/** @param {Field} title @param {Field} people */
+const groupForm = (title, people) =>
   h(
     "form",
-    { id: "new-group" },
+    { id: "new-group", novalidate: true },
     h("h3", {}, t.newGroup),
-    h("label", {}, t.groupName, h("input", { name: "name", required: true, maxlength: 200 })),
-    h("label", {}, t.members, h("input", { name: "members", placeholder: t.membersHint, ...IDS })),
+    ...title.parts,
+    ...people.parts,
     h("div", { class: "buttons" }, h("button", { class: "primary" }, t.create)),
   );
 

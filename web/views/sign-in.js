@@ -1,6 +1,7 @@
 // @ts-check
 // Who is it? Any name will do: this is the development server.
 import { h, icon, onSubmit } from "../dom.js";
+import { fieldError } from "../field-error.js";
 import { isUserId } from "../format.js";
 import { t } from "../strings.js";
 
@@ -13,10 +14,10 @@ export function signInView(refused) {
     placeholder: "alice",
     autocomplete: "username",
     autocapitalize: "none",
-    "aria-describedby": "sign-in-error",
     value: refused,
   });
-  const error = h("p", { id: "sign-in-error", class: "error", role: "alert" }, refused !== null && t.badName);
+  const error = fieldError(input, "sign-in-error");
+  if (refused !== null) error.refuse(t.badName);
   const form = h(
     "form",
     { id: "sign-in", novalidate: true },
@@ -24,14 +25,12 @@ export function signInView(refused) {
     h("h1", {}, t.product),
     h("p", {}, t.pitch),
     h("label", {}, t.yourName, input),
-    error,
+    error.place,
     h("button", { class: "primary" }, t.signIn),
   );
   onSubmit(form, ({ user = "" }) => {
     if (isUserId(user.trim())) return location.assign(`/?${new URLSearchParams({ user: user.trim() })}`);
-    error.textContent = t.badName;
-    input.setAttribute("aria-invalid", "true");
-    input.focus();
+    error.refuse(t.badName);
   });
   setTimeout(() => input.focus());
   return h("main", {}, form);
