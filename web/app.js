@@ -92,7 +92,7 @@ export class App {
     this.toasts = new Toasts(this.changed);
     this.drafts = new Drafts(user, this.changed, (error, isFile) => {
       console.warn("A draft cannot be kept.", error);
-      if (isFile) this.toast(t.filesNotKept);
+      if (isFile) this.complain(t.filesNotKept);
     });
   }
 
@@ -218,12 +218,17 @@ export class App {
   failed(error) {
     if (error instanceof ChatError && error.code === "closed") return;
     if (!(error instanceof ChatError)) console.error(error);
-    this.toast(error instanceof ChatError ? explain(error) : t.wrong);
+    this.complain(error instanceof ChatError ? explain(error) : t.wrong);
   }
 
-  /** Tell the user what happened. @param {string} text */
+  /** Tell the user what was done. @param {string} text */
   toast(text) {
     this.toasts.show(text);
+  }
+
+  /** Tell the user what could not be done. @param {string} text */
+  complain(text) {
+    this.toasts.show(text, { isError: true });
   }
 
   #fromAddress() {

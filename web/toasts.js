@@ -5,6 +5,7 @@
  * @typedef {object} Toast
  * @property {number} id
  * @property {string} text
+ * @property {boolean} [isError]
  * @property {string} [action] label of its button
  * @property {() => void} [act] what the button does
  * @property {() => void} [done] it went away without that
@@ -26,7 +27,7 @@ export class Toasts {
     this.#changed = changed;
   }
 
-  /** @param {string} text @param {Pick<Toast, "action" | "act" | "done">} [more]
+  /** @param {string} text @param {Omit<Toast, "id" | "text">} [more]
    * @param {number} [instead] the one whose place it takes */
   show(text, more = {}, instead) {
     const id = (this.#count += 1);

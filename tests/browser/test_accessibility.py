@@ -11,6 +11,7 @@ from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.session import (
     act,
+    choose,
     details,
     frame,
     group,
@@ -109,9 +110,13 @@ async def test_axe_finds_nothing(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing_in_any_state(
-    scheme: Scheme, context: BrowserContext, dev_url: str, names: tuple[str, str]
+    scheme: Scheme,
+    context: BrowserContext,
+    dev_url: str,
+    names: tuple[str, str],
+    tmp_path: Path,
 ) -> None:
-    """Toast, mentions, unread, divider and pill, signs, read-only, nothing found, no connection."""
+    """Toast, mentions, unread, divider and pill, signs, errors, nothing found, no connection."""
     alice_id, bob_id = names
     alice = await signed_in(context, dev_url, alice_id)
     bob = await signed_in(context, dev_url, bob_id)
@@ -136,12 +141,17 @@ async def test_axe_finds_nothing_in_any_state(
     await alice.keyboard.press("Escape")
     await alice.keyboard.press("Backspace")
 
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"")
+    await choose(alice, empty)
+    await expect(alice.locator("#chosen .refused")).to_be_visible()
     await details(alice)
     await alice.click("#mute")
     await alice.click("#freeze")
     await write(alice, "#add-member input", bob_id, enter=True)
     await expect(alice.locator("#rooms .sign")).to_have_count(2)
-    await expect(alice.locator(".toast").first).to_be_attached()
+    await expect(alice.locator("#add-member .error")).to_be_visible()
+    await expect(alice.locator(".toast.failure").first).to_be_attached()
     await clean(alice)
     await write(alice, "#search", "nothing of this name")
     await expect(alice.locator("#no-rooms")).to_be_visible()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.browser.session import details, group, signed_in, write
+from tests.browser.session import choose, details, group, in_direct_room, signed_in, write
 
 BAD_NAME = "A name has 1 to 128 letters (a to z), digits or signs, without spaces."
 
@@ -69,3 +71,23 @@ async def test_a_new_chat_tells_at_its_field_what_is_wrong(
         await alice.fill(f"#new-{form} [name={field}]", text)
         await alice.click(f"#new-{form} .primary")
         await refused(alice, f"#new-{form} [name={field}]", said)
+
+
+async def test_a_toast_of_an_error_looks_like_one(
+    context: BrowserContext, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """It has an icon and is an alert; one of a success has neither."""
+    alice = await in_direct_room(context, dev_url, names)
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"")
+    await choose(alice, empty)
+    toast = alice.locator(".toast").last
+    await expect(toast).to_have_text("empty.png is empty.")
+    await expect(toast).to_have_attribute("role", "alert")
+    await expect(toast.locator("> .icon")).to_be_visible()
+    await alice.keyboard.press("Escape")
+    await details(alice)
+    await alice.click("#hide")
+    await expect(toast).to_contain_text("is hidden.")
+    assert await toast.get_attribute("role") is None
+    assert not await toast.locator("> .icon").count()

@@ -173,7 +173,7 @@ class Composer {
     const text = this.#text.value;
     const { text: most = LONGEST } = this.#app.client.session.value?.limits ?? {};
     const length = Array.from(text).length; // code points, as the server counts
-    if (length > most) return void this.#app.toast(t.longText(most, length));
+    if (length > most) return void this.#app.complain(t.longText(most, length));
     const mentions = mentioned(text, room.state.value.members);
     if (composing?.mode === "edit") return void this.#edit(room, composing.message, text, mentions);
     const files = this.#chosen;
@@ -228,7 +228,7 @@ class Composer {
   #choose(files) {
     const room = this.#room;
     if (!room || !files.length) return;
-    if (this.#row.hidden) return void this.#app.toast(this.#why.textContent);
+    if (this.#row.hidden) return void this.#app.complain(this.#why.textContent);
     const { attachments = 10, attachment_bytes = Infinity } = this.#app.client.session.value?.limits ?? {};
     const good = files.filter(({ size }) => size && size <= attachment_bytes);
     const chosen = [...this.#chosen, ...good];
@@ -248,7 +248,7 @@ class Composer {
   #refuse({ room_id }, name, why) {
     const others = this.#wrong.filter((one) => one.why !== why);
     this.#refused.set(room_id, [...others, { name, why }]);
-    this.#app.toast(why);
+    this.#app.complain(why);
   }
 
   /** @param {number} index */

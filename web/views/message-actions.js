@@ -76,7 +76,8 @@ function itemsOf(app, room, message) {
 async function copy(app, { text }) {
   const { clipboard } = /** @type {Partial<Navigator>} */ (navigator); // missing over plain http
   const done = await clipboard?.writeText(text).then(() => true, () => false);
-  app.toast(done ? t.copied : t.noCopy);
+  if (done) app.toast(t.copied);
+  else app.complain(t.noCopy);
 }
 
 /** A long press opens the menu; with a mouse the browser's own is more useful. @param {Event} event */
@@ -92,7 +93,7 @@ function pressedLong(event) {
 async function download(app, room, { message_id = "", attachments }, id, inline) {
   const attachment = attachments.find(({ attachment_id }) => attachment_id === id);
   if (!attachment) return;
-  if (!navigator.onLine) return app.toast(t.offlineFile); // the browser would leave the page for its own
+  if (!navigator.onLine) return app.complain(t.offlineFile); // the browser would leave the page for its own
   const where = inline ? window.open() : window;
   await app.guard(
     room.fileUrl(message_id, attachment.attachment_id).then((url) => {

@@ -225,7 +225,7 @@ class MessagesView {
     for (let page = 0; !find() && room.state.value.hasOlder && page < MOST_PAGES; page += 1)
       if (!(await this.#app.guard(room.older()))) return;
     const found = find();
-    if (!found || room !== this.#room) return void this.#app.toast(t.notFound);
+    if (!found || room !== this.#room) return void this.#app.complain(t.notFound);
     this.#show(room.state.value);
     this.#virtual.toKey(found.key);
     const node = this.#virtual.node(found.key);

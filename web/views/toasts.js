@@ -1,6 +1,6 @@
 // @ts-check
 // What happened, for some seconds, or until a click or Escape.
-import { h, iconButton, onClick, update } from "../dom.js";
+import { h, icon, iconButton, onClick, update } from "../dom.js";
 import { focus } from "../keyboard.js";
 import { t } from "../strings.js";
 
@@ -32,11 +32,12 @@ export function toastsView(app) {
 }
 
 /** A click anywhere on it closes it; the button is for the keyboard. @param {import("../toasts.js").Toast} toast */
-function toastItem({ id, text, action }) {
+function toastItem({ id, text, action, isError }) {
   const close = { "data-action": "close", "data-toast": id };
   return h(
     "div",
-    { class: "toast", "data-key": id, ...close },
+    { class: isError ? "toast failure" : "toast", role: isError && "alert", "data-key": id, ...close },
+    isError && icon("circle-alert"),
     h("span", {}, text),
     action !== undefined && h("button", { type: "button", "data-action": "act", "data-toast": id }, action),
     iconButton("x", t.close, close),
