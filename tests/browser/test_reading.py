@@ -25,6 +25,17 @@ from tests.helpers.commands import ok
 from tests.helpers.file_samples import png
 from tests.helpers.world import World
 
+AT_PILL = """
+(({left, top, width, height}) => document.elementFromPoint(left + width / 2, top + height / 2))
+(document.querySelector('#pill').getBoundingClientRect())
+"""
+UNDER_PILL = """
+(({left, top}) => document.querySelectorAll('#messages .tools').forEach(({style}) =>
+  Object.assign(style, {position: 'fixed', inset: `${top}px auto auto ${left}px`,
+    opacity: 1, pointerEvents: 'auto'})))
+(document.querySelector('#pill').getBoundingClientRect())
+"""
+"""The tools of the messages stand where the pill does."""
 LAST_READ = "document.querySelector('#messages li:last-child .mark.read')"
 
 
@@ -51,6 +62,9 @@ async def test_only_visible_messages_are_marked_as_read(
     await expect(alice.locator("#messages li:last-child .mark.delivered")).to_be_attached()
     assert not await alice.evaluate(LAST_READ)
 
+    # Wherever a message has its buttons: the pill is above them.
+    await bob.evaluate(f"({UNDER_PILL})")
+    assert await bob.evaluate(f"{AT_PILL}.closest('#pill') !== null")
     await bob.click("#pill")
     await until(alice, LAST_READ)
     await until(bob, f"{BELOW} <= 1")
