@@ -48,6 +48,20 @@ async def test_one_pane_is_shown_below_700_px(
     assert not (found := await alice.evaluate(SMALL)), found
 
 
+async def test_the_empty_list_has_a_button_for_the_first_chat(
+    phone: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """On a telephone nothing stands beside the list that could offer it."""
+    alice = await signed_in(phone, dev_url, names[0])
+    assert await alice.inner_text("#no-rooms + button") == "New chat"
+    await alice.click("#no-rooms + button")
+    await write(alice, "#new-direct input", names[1], enter=True)
+    await opened(alice, names[1])
+    await alice.click("#back")
+    await expect(alice.locator("#rooms li")).to_have_count(1)
+    assert not await alice.is_visible("#no-rooms + button")
+
+
 LIST, ROOM, DETAILS = (
     f"document.querySelector('{part}').checkVisibility()"
     for part in ("#sidebar", "#room", "#details")

@@ -23,6 +23,7 @@ export function sidebarView(app) {
   const hidden = h("ol", { id: "hidden-rooms", "aria-label": t.archived });
   const archive = h("details", { id: "archive" }, h("summary", {}, icon("archive"), t.archived), hidden);
   const empty = h("p", { id: "no-rooms", class: "hint" });
+  const first = h("button", { type: "button", class: "primary", id: "first-chat", "data-action": "plus" }, icon("plus"), t.newChat);
   const skeleton = h("div", { class: "skeleton", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
   const root = h(
     "nav",
@@ -30,7 +31,7 @@ export function sidebarView(app) {
     h("h1", { class: "spoken" }, t.chats),
     head(app, state),
     h("div", { class: "search" }, icon("search"), search),
-    h("div", { id: "room-lists" }, skeleton, rooms, empty, archive),
+    h("div", { id: "room-lists" }, skeleton, rooms, empty, first, archive),
   );
   /** @param {string} filter */
   const find = (filter) => {
@@ -51,14 +52,14 @@ export function sidebarView(app) {
     "sign-out": () => app.signOut(),
   });
   app.draws(() => {
-    renderRooms(app, { rooms, hidden, archive, empty, skeleton });
+    renderRooms(app, { rooms, hidden, archive, empty, first, skeleton });
     renderState(app, state);
   });
   return root;
 }
 
-/** @param {App} app @param {Record<"rooms" | "hidden" | "archive" | "empty" | "skeleton", HTMLElement>} parts */
-function renderRooms(app, { rooms, hidden, archive, empty, skeleton }) {
+/** @param {App} app @param {Record<"rooms" | "hidden" | "archive" | "empty" | "first" | "skeleton", HTMLElement>} parts */
+function renderRooms(app, { rooms, hidden, archive, empty, first, skeleton }) {
   const { filter } = app.ui.value;
   const found = filtered(app.rooms.value, filter);
   const archived = filtered(app.hidden.value, filter);
@@ -70,6 +71,7 @@ function renderRooms(app, { rooms, hidden, archive, empty, skeleton }) {
   const isFound = found.length > 0 || (filter !== "" && archived.length > 0);
   skeleton.hidden = isKnown || found.length > 0;
   empty.hidden = !isKnown || isFound;
+  first.hidden = empty.hidden || filter !== "";
   empty.textContent = filter ? t.noMatch : archived.length ? t.allHidden : t.noChats;
   if (hadFocus) focusList(); // unless it is there still: its row may have left the list
 }
