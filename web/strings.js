@@ -36,6 +36,7 @@ export const t = {
   noMatch: "No chat has such a name.",
   you: "You",
   draft: "Draft:",
+  youAsObject: "you",
   deleted: "Message deleted",
   noMessages: "No messages yet",
   muted: "Muted",

@@ -1,4 +1,4 @@
-"""The members of a group: added and removed, in the details and as the chat tells it."""
+"""The members of a group."""
 
 from __future__ import annotations
 

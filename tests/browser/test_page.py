@@ -75,11 +75,10 @@ async def test_group_gets_a_member(
     await group(alice, "Team")
     await details(alice)
     await write(alice, "#add-member input", bob_id, enter=True)
-    said = f"{alice_id} added {bob_id}"
-    await expect(alice.locator("#messages .sentence").first).to_have_text(f"{said}")
+    await expect(alice.locator("#messages .sentence").first).to_have_text(f"You added {bob_id}")
 
     await bob.click("#rooms li button")
-    await expect(bob.locator("#messages .sentence").first).to_have_text(f"{said}")
+    await expect(bob.locator("#messages .sentence").first).to_have_text(f"{alice_id} added you")
     await expect(bob.locator("#members")).to_contain_text(f"{alice_id}")
 
 

@@ -201,8 +201,8 @@ const button = (action, label, what) =>
 /** @param {App} app @param {ShownMessage} message */
 function sentence(app, { sender_id, text: said, metadata }) {
   const ids = Array.isArray(metadata.user_ids) ? metadata.user_ids.map(String) : [];
-  const people = ids.map((user_id) => app.client.name(user_id)).join(", ");
-  const who = app.client.name(sender_id);
+  const people = ids.map((user_id) => (user_id === app.user ? t.youAsObject : app.client.name(user_id))).join(", ");
+  const who = app.name(sender_id);
   if (metadata.event === "member.added") return t.systemAdded(who, people);
   if (metadata.event !== "member.removed") return said || `${String(metadata.event)} ${people}`;
   return ids.includes(sender_id) ? t.systemLeft(who) : t.systemRemoved(who, people);
