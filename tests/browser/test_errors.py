@@ -61,6 +61,9 @@ async def test_a_new_chat_tells_at_its_field_what_is_wrong(
     """The user's own name, a group without a name, and a member that cannot be one."""
     alice = await signed_in(context, dev_url, names[0])
     await alice.click("#new")
+    hints = alice.locator("dialog [placeholder]")
+    shown = [await hint.get_attribute("placeholder") for hint in await hints.all()]
+    assert shown == ["e.g. bob", "e.g. bob, carol"]  # nobody takes them for what is filled in
     for form, field, text, said in (
         ("direct", "user", names[0], "That is you. Enter the name of somebody else."),
         ("group", "name", "", "Enter a name for the group."),

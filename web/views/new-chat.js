@@ -44,7 +44,7 @@ function labelled(label, attributes) {
 }
 
 const personField = () =>
-  labelled(t.person, { name: "user", maxlength: 128, list: "known", placeholder: "bob", autofocus: true, ...IDS });
+  labelled(t.person, { name: "user", maxlength: 128, list: "known", placeholder: t.personHint, autofocus: true, ...IDS });
 const titleField = () => labelled(t.groupName, { name: "name", maxlength: 200 });
 const peopleField = () => labelled(t.members, { name: "members", placeholder: t.membersHint, ...IDS });
 

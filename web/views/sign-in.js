@@ -11,7 +11,7 @@ export function signInView(refused) {
     name: "user",
     required: true,
     maxlength: 128,
-    placeholder: "alice",
+    placeholder: t.yourNameHint,
     autocomplete: "username",
     autocapitalize: "none",
     value: refused,
