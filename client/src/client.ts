@@ -8,6 +8,7 @@ import type {
   SessionReadyData,
   Totals,
 } from "../types.js";
+import { objectOf, userIdsOf } from "./args.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import { Creations } from "./creations.ts";
 import { Emitter } from "./emitter.ts";
@@ -123,20 +124,20 @@ export class Client {
     members?: readonly string[];
     metadata?: Record<string, unknown>;
   }): Promise<Room> {
-    const { name, members = [], metadata } = group;
+    const { name, members = [], metadata } = objectOf("group", group);
     const payload: RoomCreatePayload = {
       type: "group",
       name,
-      members: [...members],
+      members: userIdsOf("members", members),
       client_room_id: randomId(),
       ...(metadata && { metadata }),
     };
     return this.room(await this.#creations.create(payload));
   }
 
-  /** How users are, by id, while somebody subscribes. Who is not in it is offline, or not known. */
+  /** How users are, by id, while somebody subscribes. Who is not in it is offline, or not known. Throws ChatError. */
   presence(user_ids: readonly string[]): Observable<Presences> {
-    return this.#presence.of(user_ids);
+    return this.#presence.of(userIdsOf("userIds", user_ids));
   }
 
   /** What others see of this user, until it is set again or the user goes. */

@@ -1,4 +1,5 @@
 import type { Attachment, MessageSendPayload, SentAnswer } from "../types.js";
+import { filesOf, objectOf, userIdsOf } from "./args.ts";
 import { backoff } from "./backoff.ts";
 import type { Commander } from "./connection.ts";
 import { asChatError, type ChatError, refusal } from "./error.ts";
@@ -80,17 +81,19 @@ export class Outbox {
     return this.#list.find((unsent) => unsent.client_msg_id === client_msg_id);
   }
 
-  /** Append a message; one id, however often it is sent. */
-  add({ text = "", files = [], replyTo, mentions, metadata }: Draft): Unsent {
+  /** Append a message; one id, however often it is sent. Throws ChatError. */
+  add(draft: Draft): Unsent {
+    const { text = "", files = [], replyTo, mentions = [], metadata } = objectOf("draft", draft);
+    const mentioned = userIdsOf("mentions", mentions);
     const unsent: Unsent = {
       client_msg_id: randomId(),
       created_at: new Date().toISOString(),
       text,
-      uploads: files.map((file) => new Upload(file)),
+      uploads: filesOf("files", files).map((file) => new Upload(file)),
       attachments: [],
       fields: {
         ...(replyTo !== undefined && { reply_to: replyTo }),
-        ...(mentions?.length && { mentions: [...mentions] }),
+        ...(mentioned.length > 0 && { mentions: mentioned }),
         ...(metadata && { metadata }),
       },
       phase: files.length ? "uploading" : "waiting",
