@@ -36,7 +36,8 @@ function invalid(argument: string, expected: string, value: unknown, where = "")
   return new ChatError({ code: "invalid_param", message: `${argument}: ${sentence}`, retryable: false, details });
 }
 
-function described(value: unknown): string {
+/** What a wrong value is, in a sentence. */
+export function described(value: unknown): string {
   if (typeof value === "string") return `the text ${JSON.stringify(value.slice(0, 40))}`;
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "an object";

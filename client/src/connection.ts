@@ -9,12 +9,17 @@ const ATTEMPTS = 6;
 
 /**
  * `offline`: another attempt follows by itself, at `retryAt` (ms since 1970) or at once by `connect()`.
- * `refused`: only `connect()` makes one.
+ * `refused`: only `connect()` makes one. `message` says in words why.
  */
 export type ConnectionState =
-  | { readonly status: "connecting" | "online"; readonly code?: ChatErrorCode }
-  | { readonly status: "offline"; readonly code?: ChatErrorCode; readonly retryAt?: number }
-  | { readonly status: "refused"; readonly code: ChatErrorCode };
+  | { readonly status: "connecting" | "online"; readonly code?: ChatErrorCode; readonly message?: string }
+  | {
+      readonly status: "offline";
+      readonly code?: ChatErrorCode;
+      readonly message?: string;
+      readonly retryAt?: number;
+    }
+  | { readonly status: "refused"; readonly code: ChatErrorCode; readonly message: string };
 
 export interface ConnectionOptions {
   url: string;
@@ -41,6 +46,7 @@ export class Connection {
   #link: Link | undefined;
   #waiting: Waiting[] = [];
   #failures = 0;
+  #told: string | undefined; // why there was no token
   #ahead = 0; // ms that the server's clock is ahead of ours
   #mayHurry = true;
   #wanted = false;
@@ -120,7 +126,7 @@ export class Connection {
   #online(): Promise<Link> {
     if (this.online && this.#link) return Promise.resolve(this.#link);
     const state = this.#state.value;
-    if (state.status === "refused") return Promise.reject(refusal(state.code, "The server refused the connection."));
+    if (state.status === "refused") return Promise.reject(refusal(state.code, state.message));
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
@@ -141,8 +147,7 @@ export class Connection {
     try {
       token = await fetchToken(this.#options.getToken);
     } catch (error) {
-      this.#options.warn("No token; trying again.", error);
-      if (run === this.#run) this.#later({ code: "unauthorized" });
+      if (run === this.#run) this.#noToken(error);
       return;
     }
     if (run !== this.#run) return;
@@ -157,9 +162,18 @@ export class Connection {
     });
   }
 
+  /** Each reason is told once, since the attempts go on. */
+  #noToken(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== this.#told) this.#options.warn("No token; trying again.", error);
+    this.#told = message;
+    this.#later({ code: "unauthorized", message });
+  }
+
   #hear(event: AnyEvent): void {
     if (event.type !== "session.ready") return this.#options.event(event);
     this.#failures = 0;
+    this.#told = undefined;
     const serverTime = Date.parse(event.data.server_time);
     this.#ahead = serverTime - Date.now();
     this.#renewal.start(Date.parse(event.data.expires_at) - serverTime);
@@ -178,20 +192,22 @@ export class Connection {
 
   #refused(code: ChatErrorCode, message: string): void {
     this.#leave();
-    this.#state.set({ status: "refused", code });
-    this.#refuse(refusal(code, message));
+    this.#state.set({ status: "refused", code, message });
+    const error = refusal(code, message);
+    this.#options.warn("The connection was refused; only connect() tries again.", error);
+    this.#refuse(error);
   }
 
   #refuse(error: ChatError): void {
     for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 
-  #later({ code, after }: { code?: ChatErrorCode; after?: number | undefined }): void {
+  #later({ after, ...why }: { code?: ChatErrorCode; message?: string; after?: number | undefined }): void {
     this.#leave();
     this.#mayHurry = after === undefined;
     const wait = after ?? backoff(this.#failures);
     this.#failures += 1;
-    this.#state.set({ status: "offline", ...(code && { code }), retryAt: Date.now() + wait });
+    this.#state.set({ status: "offline", ...why, retryAt: Date.now() + wait });
     this.#timer = setTimeout(() => void this.#attempt(), wait);
   }
 
