@@ -52,6 +52,7 @@ export class Connection {
   #wanted = false;
   #run = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #warning: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -67,6 +68,8 @@ export class Connection {
     const { status } = this.#state.value;
     if (this.#wanted && (status === "connecting" || status === "online")) return;
     this.#wanted = true;
+    clearTimeout(this.#warning);
+    this.#warning = undefined;
     this.#failures = 0;
     if (typeof document !== "undefined") {
       addEventListener("online", this.#wake);
@@ -88,7 +91,7 @@ export class Connection {
   }
 
   /**
-   * The data of a command. It waits for the connection, and is repeated while its refusal says that
+   * The data of a command. It waits for the connection, which the logger is told if nobody asked for one, and is repeated while its refusal says that
    * this may help: every command is safe to repeat. Rejects with ChatError.
    */
   async command<Name extends keyof Commands>(
@@ -111,7 +114,7 @@ export class Connection {
     name: Name,
     payload: Commands[Name]["payload"],
   ): Promise<Commands[Name]["answer"]> {
-    const link = await this.#online();
+    const link = await this.#online(name);
     const ack = await link.ask(name, payload);
     if (!ack) throw refusal("no_answer", `No answer to ${name}.`, true);
     if (!ack.ok) throw new ChatError(ack.error);
@@ -123,11 +126,19 @@ export class Connection {
     if (this.online) void this.#link?.ask(name, payload);
   }
 
-  #online(): Promise<Link> {
+  #online(command: string): Promise<Link> {
     if (this.online && this.#link) return Promise.resolve(this.#link);
     const state = this.#state.value;
     if (state.status === "refused") return Promise.reject(refusal(state.code, state.message));
+    if (!this.#wanted) this.#idle(command);
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** In a later turn: a component may command before the one above it connects, in the same turn. */
+  #idle(command: string): void {
+    this.#warning ??= setTimeout(
+      () => this.#options.warn("Not connected; call connect(). Until then commands wait:", command),
+    );
   }
 
   #leave(): void {

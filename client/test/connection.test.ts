@@ -96,3 +96,17 @@ test("a refused connection has the server's message, and the logger is told once
   connection.close();
   server.close();
 });
+
+test("commands before connect() and after close() wait, and the logger is told so once", async () => {
+  const { connection, warnings } = told(() => new Promise(() => undefined));
+  const commands = () => ["room.list", "unread.get"].map((name) => connection.command(name as "room.list", {}));
+  const before = commands();
+  connection.connect();
+  await new Promise((done) => setTimeout(done, 1));
+  assert.deepEqual(warnings, [], "connect() followed in the same turn");
+  connection.close();
+  for (const command of before) await assert.rejects(command, { code: "closed" });
+  void commands();
+  await new Promise((done) => setTimeout(done, 1));
+  assert.deepEqual(warnings, ["Not connected; call connect(). Until then commands wait: room.list"]);
+});
