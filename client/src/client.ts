@@ -8,7 +8,7 @@ import type {
   SessionReadyData,
   Totals,
 } from "../types.js";
-import { objectOf, userIdsOf } from "./args.ts";
+import { described, objectOf, userIdsOf } from "./args.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import { Creations } from "./creations.ts";
 import { Emitter } from "./emitter.ts";
@@ -56,7 +56,9 @@ export class Client {
   readonly #warn: (message: string, error: unknown) => void;
   #restored = false;
 
-  constructor({ url, getToken, storage = memoryStorage(), logger = console }: ClientOptions) {
+  constructor(options: ClientOptions) {
+    checkOptions(options);
+    const { url, getToken, storage = memoryStorage(), logger = console } = options;
     this.#storage = storage;
     this.#warn = (message, error) => logger.warn(message, error);
     this.#connection = new Connection({
@@ -253,7 +255,20 @@ export class Client {
   }
 }
 
-/** A client for one user; `connect()` begins. */
+/** Without them the client would only look like being offline, for ever. */
+function checkOptions(options: unknown): void {
+  if (typeof options !== "object" || options === null)
+    throw new TypeError(`createClient takes an object with url and getToken, not ${described(options)}.`);
+  const { url, getToken } = options as { url?: unknown; getToken?: unknown };
+  if (typeof url !== "string" || !/^(https?|wss?):\/\/[^/\s]\S*$/i.test(url))
+    throw new TypeError(
+      `url must be the address of the server, as "https://chat.example.com", not ${described(url)}.`,
+    );
+  if (typeof getToken !== "function")
+    throw new TypeError(`getToken must be a function that returns a token, not ${described(getToken)}.`);
+}
+
+/** A client for one user; `connect()` begins. Throws TypeError if an option cannot work. */
 export function createClient(options: ClientOptions): Client {
   return new Client(options);
 }
