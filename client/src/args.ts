@@ -31,9 +31,8 @@ function listOf<T>(argument: string, value: unknown, items: string, fits: (one: 
 const isFile = (one: unknown): one is File => typeof one === "object" && one !== null && "arrayBuffer" in one;
 
 function invalid(argument: string, expected: string, value: unknown, where = ""): ChatError {
-  const sentence = `Expected ${expected}, not ${described(value)}${where}.`;
-  const details = { [argument]: [sentence] };
-  return new ChatError({ code: "invalid_param", message: `${argument}: ${sentence}`, retryable: false, details });
+  const details = { [argument]: [`Expected ${expected}, not ${described(value)}${where}.`] };
+  return new ChatError({ code: "invalid_param", message: "An argument is invalid.", retryable: false, details });
 }
 
 /** What a wrong value is, in a sentence. */

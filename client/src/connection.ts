@@ -1,6 +1,6 @@
 import type { AnyEvent, Auth, Commands } from "../types.js";
 import { backoff, pause } from "./backoff.ts";
-import { asChatError, ChatError, type ChatErrorCode, refusal } from "./error.ts";
+import { argumentsOf, asChatError, ChatError, type ChatErrorCode, refusal } from "./error.ts";
 import { type End, Link } from "./link.ts";
 import { type Observable, Value } from "./observable.ts";
 import { fetchToken, type GetToken, TokenRenewal } from "./token.ts";
@@ -117,7 +117,7 @@ export class Connection {
     const link = await this.#online(name);
     const ack = await link.ask(name, payload);
     if (!ack) throw refusal("no_answer", `No answer to ${name}.`, true);
-    if (!ack.ok) throw new ChatError(ack.error);
+    if (!ack.ok) throw new ChatError(argumentsOf(ack.error, isDirect(payload) ? { members: "userId" } : {}));
     return ack.data;
   }
 
@@ -233,3 +233,6 @@ export class Connection {
     return Date.parse(expires_at) - (Date.now() + this.#ahead);
   }
 }
+
+/** The only member that a direct room is asked for is an argument of its own. */
+const isDirect = (payload: object): boolean => "type" in payload && payload.type === "direct";
