@@ -31,3 +31,20 @@ test("the page has the signature of each method", () => {
   const objects = ["rooms(filter?)", "group(group)"]; // the page shows the object itself
   assert.deepEqual(wanted.filter((one) => !page.includes(one) && !objects.includes(one)), []);
 });
+
+test("the page has the fields of a row of the list", () => {
+  const [, table = ""] = /\| field of a row \|.*\n.*\n((?:\|.*\n)+)/.exec(read("../../docs/client.md")) ?? [];
+  const listed = [...table.matchAll(/^\| (.*?) \|/gm)].flatMap(([, cell = ""]) => cell.replace(/`/g, "").split(", "));
+  const known = new Set([...fields("../types.d.ts", "Room"), ...fields("../src/rooms.ts", "RoomSummary")]);
+  const internal = ["epoch", "offset", "version", "delivered_seq", "made_by", "deleted_at"];
+  assert.deepEqual(listed.sort(), [...known].filter((one) => !internal.includes(one)).sort());
+});
+
+/** Names of the properties of an interface of this file, with those of the ones it extends. */
+function fields(path: string, name: string): string[] {
+  const { statements } = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest, true);
+  const found = statements.filter((one) => ts.isInterfaceDeclaration(one)).find((one) => one.name.text === name);
+  const above = found?.heritageClauses?.flatMap(({ types }) => types.map(({ expression }) => expression.getText())) ?? [];
+  const own = found?.members.map((member) => member.name?.getText() ?? "") ?? [];
+  return [...above.flatMap((one) => fields(path, one)), ...own];
+}
