@@ -66,6 +66,7 @@ export class RoomCore {
       connection: owner.connection,
       storage: owner.storage,
       prefix: () => owner.outboxPrefix(room_id),
+      seq: () => this.replica.view?.seq,
       changed,
       acked: (unsent, answer) => this.#acked(unsent, answer),
       warn: (message, error) => owner.warn(message, error),
@@ -269,7 +270,7 @@ export class RoomCore {
   #note(event: LogEvent): void {
     if ("members" in event.data) this.owner.met(event.data.members);
     if (event.type === "message.new") this.#said(event.data.message);
-    if (event.type === "message.failed") this.outbox.failed(event.data.client_msg_id ?? "");
+    if (event.type === "message.failed") this.outbox.failed(event.data.client_msg_id ?? "", event.data.seq);
   }
 
   /** Who has said something does not type any more; the server's list may tell it later. */
