@@ -338,8 +338,14 @@ export class RoomCore {
     if (this.#watchers === 0) this.replica.timeline.trim();
   }
 
+  /** Of a room that is not the user's there is nothing more to load. */
+  #ends(): Pick<RoomState, "hasOlder" | "hasNewer"> {
+    const { hasOlder, hasNewer } = this.replica.timeline;
+    return this.#gone ? { hasOlder: false, hasNewer: false } : { hasOlder, hasNewer };
+  }
+
   #compute(): RoomState {
-    const { timeline, members } = this.replica;
+    const { members } = this.replica;
     const { view, partner } = this;
     const others = members.list.filter(({ user_id }) => user_id !== this.owner.me);
     if (!isSame(others, this.#receipts)) this.#receipts = others;
@@ -350,8 +356,7 @@ export class RoomCore {
       room: view,
       gone: this.#gone,
       messages: this.#rows.list(this.owner.me),
-      hasOlder: timeline.hasOlder,
-      hasNewer: timeline.hasNewer,
+      ...this.#ends(),
       loading: this.history.loading,
       members: members.list,
       receipts: this.#receipts,

@@ -188,3 +188,14 @@ test("typing is told once for many keys, and ended by a message before that leav
   room.typing();
   assert.deepEqual(scene.told, ["typing.start", "typing.stop", "typing.start"]);
 });
+
+test("a room that is not there is gone, and has neither older nor newer messages", async () => {
+  const scene = new Scene();
+  const refuse = () => Promise.reject(refusal("not_found", "It does not exist."));
+  Object.assign(scene.core.owner.connection, { command: refuse });
+  scene.core.replica.members.loaded = false;
+  scene.core.watch();
+  while (!scene.core.state.value.gone) await turn();
+  const { hasOlder, hasNewer, loading } = scene.core.state.value;
+  assert.deepEqual([hasOlder, hasNewer, loading], [false, false, false]);
+});
