@@ -26,6 +26,13 @@ def test_the_secret_of_a_try_is_named(page: str) -> None:
     assert f"RTS_JWT_SECRET=$(cat .rts/{SECRET_FILE})" in text
 
 
+def test_the_readme_says_what_to_do_where_the_port_is_taken() -> None:
+    """The command is the one that `make help` lists, with an option of `rts-server dev`."""
+    root = Path(__file__).parents[2]
+    assert 'make run ARGS="--port 8001"' in (root / "README.md").read_text()
+    assert "$(BIN)/rts-server dev $(ARGS)" in (root / "Makefile").read_text()
+
+
 def test_every_state_of_a_presence_is_described() -> None:
     """The table has the states of the protocol, in its order."""
     (table,) = re.findall(r"^\| state \| meaning \|\n\| --- \| --- \|\n((?:\|.+\n)+)", PAGE, re.M)
