@@ -8,6 +8,7 @@ import type {
   SessionReadyData,
   Totals,
 } from "../types.js";
+import { described, objectOf, userIdsOf } from "./args.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import { Creations } from "./creations.ts";
 import { Emitter } from "./emitter.ts";
@@ -55,7 +56,9 @@ export class Client {
   readonly #warn: (message: string, error: unknown) => void;
   #restored = false;
 
-  constructor({ url, getToken, storage = memoryStorage(), logger = console }: ClientOptions) {
+  constructor(options: ClientOptions) {
+    checkOptions(options);
+    const { url, getToken, storage = memoryStorage(), logger = console } = options;
     this.#storage = storage;
     this.#warn = (message, error) => logger.warn(message, error);
     this.#connection = new Connection({
@@ -123,20 +126,20 @@ export class Client {
     members?: readonly string[];
     metadata?: Record<string, unknown>;
   }): Promise<Room> {
-    const { name, members = [], metadata } = group;
+    const { name, members = [], metadata } = objectOf("group", group);
     const payload: RoomCreatePayload = {
       type: "group",
       name,
-      members: [...members],
+      members: userIdsOf("members", members),
       client_room_id: randomId(),
       ...(metadata && { metadata }),
     };
     return this.room(await this.#creations.create(payload));
   }
 
-  /** How users are, by id, while somebody subscribes. Who is not in it is offline, or not known. */
+  /** How users are, by id, while somebody subscribes. Who is not in it is offline, or not known. Throws ChatError. */
   presence(user_ids: readonly string[]): Observable<Presences> {
-    return this.#presence.of(user_ids);
+    return this.#presence.of(userIdsOf("userIds", user_ids));
   }
 
   /** What others see of this user, until it is set again or the user goes. */
@@ -252,7 +255,20 @@ export class Client {
   }
 }
 
-/** A client for one user; `connect()` begins. */
+/** Without them the client would only look like being offline, for ever. */
+function checkOptions(options: unknown): void {
+  if (typeof options !== "object" || options === null)
+    throw new TypeError(`createClient takes an object with url and getToken, not ${described(options)}.`);
+  const { url, getToken } = options as { url?: unknown; getToken?: unknown };
+  if (typeof url !== "string" || !/^(https?|wss?):\/\/[^/\s]\S*$/i.test(url))
+    throw new TypeError(
+      `url must be the address of the server, as "https://chat.example.com", not ${described(url)}.`,
+    );
+  if (typeof getToken !== "function")
+    throw new TypeError(`getToken must be a function that returns a token, not ${described(getToken)}.`);
+}
+
+/** A client for one user; `connect()` begins. Throws TypeError if an option cannot work. */
 export function createClient(options: ClientOptions): Client {
   return new Client(options);
 }

@@ -1,6 +1,6 @@
 import type { AnyEvent, Auth, Commands } from "../types.js";
 import { backoff, pause } from "./backoff.ts";
-import { asChatError, ChatError, type ChatErrorCode, refusal } from "./error.ts";
+import { argumentsOf, asChatError, ChatError, type ChatErrorCode, refusal } from "./error.ts";
 import { type End, Link } from "./link.ts";
 import { type Observable, Value } from "./observable.ts";
 import { fetchToken, type GetToken, TokenRenewal } from "./token.ts";
@@ -9,12 +9,17 @@ const ATTEMPTS = 6;
 
 /**
  * `offline`: another attempt follows by itself, at `retryAt` (ms since 1970) or at once by `connect()`.
- * `refused`: only `connect()` makes one.
+ * `refused`: only `connect()` makes one. `message` says in words why.
  */
 export type ConnectionState =
-  | { readonly status: "connecting" | "online"; readonly code?: ChatErrorCode }
-  | { readonly status: "offline"; readonly code?: ChatErrorCode; readonly retryAt?: number }
-  | { readonly status: "refused"; readonly code: ChatErrorCode };
+  | { readonly status: "connecting" | "online"; readonly code?: ChatErrorCode; readonly message?: string }
+  | {
+      readonly status: "offline";
+      readonly code?: ChatErrorCode;
+      readonly message?: string;
+      readonly retryAt?: number;
+    }
+  | { readonly status: "refused"; readonly code: ChatErrorCode; readonly message: string };
 
 export interface ConnectionOptions {
   url: string;
@@ -41,11 +46,13 @@ export class Connection {
   #link: Link | undefined;
   #waiting: Waiting[] = [];
   #failures = 0;
+  #told: string | undefined; // why there was no token
   #ahead = 0; // ms that the server's clock is ahead of ours
   #mayHurry = true;
   #wanted = false;
   #run = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #warning: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -61,6 +68,8 @@ export class Connection {
     const { status } = this.#state.value;
     if (this.#wanted && (status === "connecting" || status === "online")) return;
     this.#wanted = true;
+    clearTimeout(this.#warning);
+    this.#warning = undefined;
     this.#failures = 0;
     if (typeof document !== "undefined") {
       addEventListener("online", this.#wake);
@@ -82,7 +91,7 @@ export class Connection {
   }
 
   /**
-   * The data of a command. It waits for the connection, and is repeated while its refusal says that
+   * The data of a command. It waits for the connection, which the logger is told if nobody asked for one, and is repeated while its refusal says that
    * this may help: every command is safe to repeat. Rejects with ChatError.
    */
   async command<Name extends keyof Commands>(
@@ -105,10 +114,10 @@ export class Connection {
     name: Name,
     payload: Commands[Name]["payload"],
   ): Promise<Commands[Name]["answer"]> {
-    const link = await this.#online();
+    const link = await this.#online(name);
     const ack = await link.ask(name, payload);
     if (!ack) throw refusal("no_answer", `No answer to ${name}.`, true);
-    if (!ack.ok) throw new ChatError(ack.error);
+    if (!ack.ok) throw new ChatError(argumentsOf(ack.error, isDirect(payload) ? { members: "userId" } : {}));
     return ack.data;
   }
 
@@ -117,11 +126,19 @@ export class Connection {
     if (this.online) void this.#link?.ask(name, payload);
   }
 
-  #online(): Promise<Link> {
+  #online(command: string): Promise<Link> {
     if (this.online && this.#link) return Promise.resolve(this.#link);
     const state = this.#state.value;
-    if (state.status === "refused") return Promise.reject(refusal(state.code, "The server refused the connection."));
+    if (state.status === "refused") return Promise.reject(refusal(state.code, state.message));
+    if (!this.#wanted) this.#idle(command);
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** In a later turn: a component may command before the one above it connects, in the same turn. */
+  #idle(command: string): void {
+    this.#warning ??= setTimeout(
+      () => this.#options.warn("Not connected; call connect(). Until then commands wait:", command),
+    );
   }
 
   #leave(): void {
@@ -141,8 +158,7 @@ export class Connection {
     try {
       token = await fetchToken(this.#options.getToken);
     } catch (error) {
-      this.#options.warn("No token; trying again.", error);
-      if (run === this.#run) this.#later({ code: "unauthorized" });
+      if (run === this.#run) this.#noToken(error);
       return;
     }
     if (run !== this.#run) return;
@@ -157,9 +173,18 @@ export class Connection {
     });
   }
 
+  /** Each reason is told once, since the attempts go on. */
+  #noToken(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== this.#told) this.#options.warn("No token; trying again.", error);
+    this.#told = message;
+    this.#later({ code: "unauthorized", message });
+  }
+
   #hear(event: AnyEvent): void {
     if (event.type !== "session.ready") return this.#options.event(event);
     this.#failures = 0;
+    this.#told = undefined;
     const serverTime = Date.parse(event.data.server_time);
     this.#ahead = serverTime - Date.now();
     this.#renewal.start(Date.parse(event.data.expires_at) - serverTime);
@@ -178,20 +203,22 @@ export class Connection {
 
   #refused(code: ChatErrorCode, message: string): void {
     this.#leave();
-    this.#state.set({ status: "refused", code });
-    this.#refuse(refusal(code, message));
+    this.#state.set({ status: "refused", code, message });
+    const error = refusal(code, message);
+    this.#options.warn("The connection was refused; only connect() tries again.", error);
+    this.#refuse(error);
   }
 
   #refuse(error: ChatError): void {
     for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 
-  #later({ code, after }: { code?: ChatErrorCode; after?: number | undefined }): void {
+  #later({ after, ...why }: { code?: ChatErrorCode; message?: string; after?: number | undefined }): void {
     this.#leave();
     this.#mayHurry = after === undefined;
     const wait = after ?? backoff(this.#failures);
     this.#failures += 1;
-    this.#state.set({ status: "offline", ...(code && { code }), retryAt: Date.now() + wait });
+    this.#state.set({ status: "offline", ...why, retryAt: Date.now() + wait });
     this.#timer = setTimeout(() => void this.#attempt(), wait);
   }
 
@@ -206,3 +233,6 @@ export class Connection {
     return Date.parse(expires_at) - (Date.now() + this.#ahead);
   }
 }
+
+/** The only member that a direct room is asked for is an argument of its own. */
+const isDirect = (payload: object): boolean => "type" in payload && payload.type === "direct";

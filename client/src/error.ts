@@ -13,7 +13,7 @@ export type ChatErrorCode =
   | "upload_failed"
   | "file_lost";
 
-/** Why something was not done; `details` names fields. */
+/** Why something was not done. Of `invalid_param`, `details` has sentences by argument, as `message` does. */
 export class ChatError extends Error {
   readonly code: ChatErrorCode;
   /** The same may work later. The client has repeated it already where this helps. */
@@ -22,7 +22,7 @@ export class ChatError extends Error {
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(refusal: Omit<Refusal, "code"> & { code: ChatErrorCode }) {
-    super(refusal.message);
+    super(refusal.code === "invalid_param" ? inWords(refusal) : refusal.message);
     this.name = "ChatError";
     this.code = refusal.code;
     this.retryable = refusal.retryable;
@@ -30,6 +30,32 @@ export class ChatError extends Error {
     this.details = refusal.details ?? {};
   }
 }
+
+function inWords({ message, details = {} }: Pick<Refusal, "message" | "details">): string {
+  const sentences = Object.entries(details).flatMap(([field, wrong]) =>
+    Array.isArray(wrong) ? [`${field}: ${wrong.join(" ")}`] : [],
+  );
+  return [message, ...sentences].join(" ");
+}
+
+/** What the methods call differently than the protocol; others are only written another way. */
+const ARGUMENTS: Readonly<Record<string, string>> = { attachments: "files", up_to_seq: "seq" };
+
+/**
+ * A refusal with the names of arguments in `details`: `newOwner` for `new_owner`. A list of one item
+ * that is an argument of its own is named by `names`.
+ */
+export function argumentsOf(refusal: Refusal, names: Readonly<Record<string, string>> = {}): Refusal {
+  if (refusal.code !== "invalid_param" || !refusal.details) return refusal;
+  const details = Object.entries(refusal.details).map(([path, wrong]) => {
+    const [field = "", ...items] = path.split(".");
+    if (names[field] !== undefined) return [names[field], wrong];
+    return [[ARGUMENTS[field] ?? camelCase(field), ...items].join("."), wrong];
+  });
+  return { ...refusal, details: Object.fromEntries(details) as Record<string, unknown> };
+}
+
+const camelCase = (field: string): string => field.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 /** A refusal that the client itself makes. */
 export function refusal(code: ChatErrorCode, message: string, retryable = false): ChatError {

@@ -1,4 +1,5 @@
 import type { Attachment, MessageSendPayload, SentAnswer } from "../types.js";
+import { filesOf, objectOf, userIdsOf } from "./args.ts";
 import { backoff } from "./backoff.ts";
 import type { Commander } from "./connection.ts";
 import { asChatError, type ChatError, refusal } from "./error.ts";
@@ -38,11 +39,14 @@ export interface Unsent {
   attempts: number;
   notBefore: number;
   error: ChatError | undefined;
+  /** The seq behind which it was refused: there it stays, until it is sent again. */
+  after: number | undefined;
 }
 
 type Stored = Pick<Unsent, "client_msg_id" | "created_at" | "text" | "attachments" | "fields"> & {
   files: File[];
   accepted: boolean;
+  after?: number;
 };
 
 export interface OutboxOwner {
@@ -51,6 +55,8 @@ export interface OutboxOwner {
   readonly storage: ChatStorage;
   /** Keys of this room's unsent messages begin so; undefined while the user is not known. */
   prefix: () => string | undefined;
+  /** The newest of the room; undefined while that is not known. */
+  seq: () => number | undefined;
   changed: () => void;
   acked: (unsent: Unsent, answer: SentAnswer) => void;
   warn: (message: string, error: unknown) => void;
@@ -80,17 +86,19 @@ export class Outbox {
     return this.#list.find((unsent) => unsent.client_msg_id === client_msg_id);
   }
 
-  /** Append a message; one id, however often it is sent. */
-  add({ text = "", files = [], replyTo, mentions, metadata }: Draft): Unsent {
+  /** Append a message; one id, however often it is sent. Throws ChatError. */
+  add(draft: Draft): Unsent {
+    const { text = "", files = [], replyTo, mentions = [], metadata } = objectOf("draft", draft);
+    const mentioned = userIdsOf("mentions", mentions);
     const unsent: Unsent = {
       client_msg_id: randomId(),
       created_at: new Date().toISOString(),
       text,
-      uploads: files.map((file) => new Upload(file)),
+      uploads: filesOf("files", files).map((file) => new Upload(file)),
       attachments: [],
       fields: {
         ...(replyTo !== undefined && { reply_to: replyTo }),
-        ...(mentions?.length && { mentions: [...mentions] }),
+        ...(mentioned.length > 0 && { mentions: mentioned }),
         ...(metadata && { metadata }),
       },
       phase: files.length ? "uploading" : "waiting",
@@ -99,6 +107,7 @@ export class Outbox {
       attempts: 0,
       notBefore: 0,
       error: undefined,
+      after: undefined,
     };
     this.#list = [...this.#list, unsent];
     this.#store(unsent);
@@ -130,7 +139,9 @@ export class Outbox {
     if (unsent.phase !== "refused" || unsent.isLost || !this.#list.includes(unsent)) return;
     unsent.error = undefined;
     unsent.attempts = 0;
+    unsent.after = undefined;
     unsent.phase = unsent.uploads.some(({ attachment }) => !attachment) ? "uploading" : "waiting";
+    this.#store(unsent);
     this.#begin(unsent);
   }
 
@@ -155,10 +166,11 @@ export class Outbox {
     else if (unsent) unsent.durable = true;
   }
 
-  /** message.failed came: what was accepted can never be stored. */
-  failed(client_msg_id: string): void {
+  /** message.failed came: what was accepted, as `seq`, can never be stored. */
+  failed(client_msg_id: string, seq?: number): void {
     const unsent = this.get(client_msg_id);
     if (unsent?.phase !== "accepted") return;
+    unsent.after = seq;
     this.#refuse(unsent, refusal("invalid_param", "The message could not be stored."));
     this.#owner.changed();
   }
@@ -191,8 +203,7 @@ export class Outbox {
       unsent.phase = "waiting";
       this.#store(unsent);
     } catch (error) {
-      unsent.phase = "refused";
-      unsent.error = asChatError(error);
+      this.#end(unsent, asChatError(error));
     }
     this.flush();
     changed();
@@ -247,10 +258,16 @@ export class Outbox {
     if (error.retryable) {
       unsent.notBefore = Date.now() + (error.retryAfterMs ?? backoff(unsent.attempts));
       unsent.attempts += 1;
-    } else {
-      unsent.error = error;
     }
-    unsent.phase = error.retryable || error.code === "closed" ? "waiting" : "refused";
+    if (!error.retryable && error.code !== "closed") return this.#end(unsent, error);
+    unsent.phase = "waiting";
+  }
+
+  #end(unsent: Unsent, error: ChatError): void {
+    unsent.phase = "refused";
+    unsent.error = error;
+    unsent.after ??= this.#owner.seq();
+    if (this.#list.includes(unsent)) this.#store(unsent); // it may have been discarded
   }
 
   #remove(unsent: Unsent): void {
@@ -271,7 +288,8 @@ export class Outbox {
     const files = unsent.uploads.filter(({ attachment }) => !attachment).map(({ file }) => file);
     const accepted = unsent.phase === "accepted";
     const attachments = attachmentsOf(unsent);
-    const value: Stored = { client_msg_id, created_at, text, fields, files, attachments, accepted };
+    const kept = { client_msg_id, created_at, text, fields, files, attachments, accepted };
+    const value: Stored = unsent.after === undefined ? kept : { ...kept, after: unsent.after };
     const { storage, warn } = this.#owner;
     new Promise<void>((done) => done(storage.set(key, value))).catch((error: unknown) =>
       warn("An unsent message cannot be stored.", error),
@@ -319,6 +337,7 @@ function restored(stored: Stored): Unsent {
     durable: false,
     attempts: 0,
     notBefore: 0,
+    after: stored.after,
     error: lost ? refusal("file_lost", "A file did not survive the reload.") : undefined,
   };
 }

@@ -8,6 +8,7 @@ import {
   useMemo,
   useSyncExternalStore,
 } from "react";
+import { userIdsOf } from "./args.ts";
 import type { Client } from "./client.ts";
 import type { ConnectionState } from "./connection.ts";
 import type { ShownMessage } from "./message.ts";
@@ -75,7 +76,7 @@ export function useTyping(room_id: string): readonly string[] {
 /** How users are, by id; who is not in it is offline, or not known. */
 export function usePresence(user_ids: readonly string[]): Presences {
   const client = useChat();
-  const key = user_ids.join(" ");
+  const key = userIdsOf("userIds", user_ids).join(" ");
   const presence = useMemo(() => client.presence(key ? key.split(" ") : []), [client, key]);
   return useObservable(presence);
 }

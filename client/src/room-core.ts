@@ -66,6 +66,7 @@ export class RoomCore {
       connection: owner.connection,
       storage: owner.storage,
       prefix: () => owner.outboxPrefix(room_id),
+      seq: () => this.replica.view?.seq,
       changed,
       acked: (unsent, answer) => this.#acked(unsent, answer),
       warn: (message, error) => owner.warn(message, error),
@@ -269,7 +270,7 @@ export class RoomCore {
   #note(event: LogEvent): void {
     if ("members" in event.data) this.owner.met(event.data.members);
     if (event.type === "message.new") this.#said(event.data.message);
-    if (event.type === "message.failed") this.outbox.failed(event.data.client_msg_id ?? "");
+    if (event.type === "message.failed") this.outbox.failed(event.data.client_msg_id ?? "", event.data.seq);
   }
 
   /** Who has said something does not type any more; the server's list may tell it later. */
@@ -337,8 +338,14 @@ export class RoomCore {
     if (this.#watchers === 0) this.replica.timeline.trim();
   }
 
+  /** Of a room that is not the user's there is nothing more to load. */
+  #ends(): Pick<RoomState, "hasOlder" | "hasNewer"> {
+    const { hasOlder, hasNewer } = this.replica.timeline;
+    return this.#gone ? { hasOlder: false, hasNewer: false } : { hasOlder, hasNewer };
+  }
+
   #compute(): RoomState {
-    const { timeline, members } = this.replica;
+    const { members } = this.replica;
     const { view, partner } = this;
     const others = members.list.filter(({ user_id }) => user_id !== this.owner.me);
     if (!isSame(others, this.#receipts)) this.#receipts = others;
@@ -349,8 +356,7 @@ export class RoomCore {
       room: view,
       gone: this.#gone,
       messages: this.#rows.list(this.owner.me),
-      hasOlder: timeline.hasOlder,
-      hasNewer: timeline.hasNewer,
+      ...this.#ends(),
       loading: this.history.loading,
       members: members.list,
       receipts: this.#receipts,

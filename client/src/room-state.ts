@@ -12,7 +12,7 @@ export interface RoomState {
   readonly room: RoomView | undefined;
   /** Whether this user is no member (any more). */
   readonly gone: boolean;
-  /** In order; unsent ones last. Empty until the room is watched. */
+  /** In order; unsent ones last, refused ones where they were refused. Empty until the room is watched. */
   readonly messages: readonly ShownMessage[];
   readonly hasOlder: boolean;
   readonly hasNewer: boolean;

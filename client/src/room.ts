@@ -1,4 +1,5 @@
 import type { Message, Role, RoomUpdatePayload } from "../types.js";
+import { objectOf, seqOf, userIdsOf } from "./args.ts";
 import { Links } from "./links.ts";
 import { shown, type ShownMessage } from "./message.ts";
 import type { Observable, Value } from "./observable.ts";
@@ -36,10 +37,13 @@ export class Room {
     this.#links = new Links(core.owner.connection, core.room_id);
     this.members = {
       async add(user_ids, role) {
-        await core.command("member.add", { user_ids: [...user_ids], ...(role && { role }) });
+        await core.command("member.add", {
+          user_ids: userIdsOf("userIds", user_ids),
+          ...(role && { role }),
+        });
       },
       async remove(user_ids) {
-        await core.command("member.remove", { user_ids: [...user_ids] });
+        await core.command("member.remove", { user_ids: userIdsOf("userIds", user_ids) });
       },
       async setRole(user_id, role) {
         await core.command("member.update", { user_id, role });
@@ -63,8 +67,8 @@ export class Room {
   }
 
   /** Show what is around a message instead; `newer` leads back to the end, `newest` at once. */
-  around(seq: number): Promise<void> {
-    return this.#core.history.around(seq);
+  async around(seq: number): Promise<void> {
+    return this.#core.history.around(seqOf("seq", seq));
   }
 
   /** Show the end of the history. */
@@ -86,7 +90,8 @@ export class Room {
 
   /**
    * Say something. It stands in the state at once, goes out in the order of sending, also after a
-   * reload, and its `status` says how far it is. Returns the `key` of its row.
+   * reload, and its `status` says how far it is. Returns the `key` of its row; throws ChatError if
+   * the draft has not the form of one.
    */
   send(draft: Draft): string {
     this.typing(false); // a start that is on its way would outlive the message
@@ -98,7 +103,9 @@ export class Room {
     message_id: string,
     change: { text?: string; mentions?: string[]; metadata?: Record<string, unknown> },
   ): Promise<void> {
-    const { message } = await this.#core.command("message.edit", { message_id, ...change });
+    const { mentions, ...rest } = objectOf("change", change);
+    const named = mentions === undefined ? {} : { mentions: userIdsOf("mentions", mentions) };
+    const { message } = await this.#core.command("message.edit", { message_id, ...rest, ...named });
     this.#core.take(message);
   }
 
@@ -114,7 +121,7 @@ export class Room {
 
   /** The user has seen everything up to this seq: call it for what is visible in a focused window. */
   markVisible(seq: number): void {
-    this.#core.read(seq);
+    this.#core.read(seqOf("seq", seq));
   }
 
   /** The user types: call it at every key. `false`: not any more. */
@@ -129,7 +136,7 @@ export class Room {
 
   /** Another name, metadata or frozen. */
   async update(change: Omit<RoomUpdatePayload, "room_id">): Promise<void> {
-    await this.#core.command("room.update", change);
+    await this.#core.command("room.update", objectOf("change", change));
   }
 
   /** The last owner of a group names another. */

@@ -1,7 +1,7 @@
 import type { Message } from "../types.js";
 import { type MessageStatus, shown, type ShownMessage, shownUnsent } from "./message.ts";
 import { isSame } from "./observable.ts";
-import type { Outbox } from "./outbox.ts";
+import type { Outbox, Unsent } from "./outbox.ts";
 import type { Replica } from "./replica.ts";
 
 interface Row {
@@ -41,13 +41,25 @@ export class Rows {
       return { message, status, shown: shown(message, own, status) };
     });
     const rows = this.#rows.map((row) => row.shown);
-    // Behind a window in the middle of the history nothing is the end.
-    const unsent = timeline.hasNewer && timeline.size > 0 ? [] : this.#outbox.list;
-    for (const one of unsent)
-      if (one.phase !== "accepted" && !isHeard(messages, one.client_msg_id, me))
-        rows.push(shownUnsent(one, this.#outbox, this.#room_id, me));
+    for (const [place, one] of this.#unsent(me).reverse())
+      rows.splice(place, 0, shownUnsent(one, this.#outbox, this.#room_id, me));
     if (!isSame(rows, this.#list)) this.#list = rows;
     return this.#list;
+  }
+
+  /** What is not in the log, each with the number of messages that it stands behind, in this order. */
+  #unsent(me: string): [place: number, unsent: Unsent][] {
+    const { messages, hasNewer, hasOlder } = this.#replica.timeline;
+    // Behind a window in the middle of the history nothing is the end.
+    if (hasNewer && messages.length > 0) return [];
+    const found: [number, Unsent][] = [];
+    for (const one of this.#outbox.list) {
+      if (one.phase === "accepted" || isHeard(messages, one.client_msg_id, me)) continue;
+      const place = messages.findLastIndex((message) => !isLater(message, one)) + 1;
+      // Its place may be in a page that is not loaded.
+      if (place > 0 || messages.length === 0 || !hasOlder) found.push([place, one]);
+    }
+    return found.sort(([place], [other]) => place - other);
   }
 
   #status(message: Message, reached: { read: number; delivered: number }): MessageStatus {
@@ -61,3 +73,9 @@ export class Rows {
 
 const isHeard = (messages: readonly Message[], client_msg_id: string, me: string): boolean =>
   messages.findLast((message) => message.client_msg_id === client_msg_id && message.sender_id === me) !== undefined;
+
+/** Whether a message came after one was refused. A file that was lost was so at a time, behind no seq. */
+function isLater({ seq, created_at }: Message, unsent: Unsent): boolean {
+  if (unsent.after !== undefined) return seq > unsent.after;
+  return unsent.phase === "refused" && created_at > unsent.created_at;
+}

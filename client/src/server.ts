@@ -31,8 +31,10 @@ export interface TokenOptions {
   aud?: string;
 }
 
-/** A JWT signed with the secret that the server has as `RTS_JWT_SECRET` (HS256, RFC 7518). */
+/** A JWT signed with the secret that the server has as `RTS_JWT_SECRET` (HS256, RFC 7518). Throws TypeError without one. */
 export async function signToken(secret: string, options: TokenOptions): Promise<string> {
+  if (typeof secret !== "string" || secret === "")
+    throw new TypeError("secret must be the text that the server has as RTS_JWT_SECRET; it is empty here.");
   const { lifetime = 3600, ...claims } = options;
   const iat = Math.floor(Date.now() / 1000);
   const body = { ...claims, iat, exp: iat + lifetime };

@@ -1,3 +1,4 @@
+import { described } from "./args.ts";
 import { backoff, pause } from "./backoff.ts";
 
 export type GetToken = () => string | Promise<string>;
@@ -13,10 +14,16 @@ export async function fetchToken(getToken: GetToken, patience = 20_000): Promise
     timer = setTimeout(() => reject(new Error("getToken does not answer.")), patience);
   });
   try {
-    return await Promise.race([getToken(), late]);
+    return tokenOf(await Promise.race([getToken(), late]));
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The server would refuse it as any other that is invalid, and could not say what it was here. */
+function tokenOf(token: unknown): string {
+  if (typeof token === "string" && token !== "") return token;
+  throw new TypeError(`getToken returned ${described(token)}: it must return the token, a string.`);
 }
 
 /** A fresh token before the old one ends: `give` hands it to the server, which says when it ends. */

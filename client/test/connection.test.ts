@@ -1,9 +1,31 @@
 // When the next attempt comes: told, and not waited for by whoever asks for it now.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Connection } from "../src/connection.ts";
+import { createRequire } from "node:module";
+import { once } from "node:events";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Connection, type ConnectionState } from "../src/connection.ts";
 
 const turn = () => new Promise((done) => setImmediate(done));
+
+interface Told {
+  readonly connection: Connection;
+  readonly warnings: string[];
+}
+
+/** A connection, and what its logger was told. */
+function told(getToken: () => unknown, url = "http://127.0.0.1:9"): Told {
+  const warnings: string[] = [];
+  const connection = new Connection({
+    url,
+    getToken: getToken as () => string,
+    cursors: () => ({}),
+    event: () => assert.fail("nobody is there"),
+    warn: (message, error) => void warnings.push(`${message} ${String(error)}`),
+  });
+  return { connection, warnings };
+}
 
 test("an attempt that failed says when the next one comes, and connect() makes it at once", async ({ mock }) => {
   mock.timers.enable({ apis: ["setTimeout"] }); // the pause never ends
@@ -32,4 +54,59 @@ test("an attempt that failed says when the next one comes, and connect() makes i
   assert.equal(asked, 2);
   connection.close();
   assert.deepEqual(connection.state.value, { status: "offline" });
+});
+
+test("a getToken that returns nothing is told once, with the reason, however often it is asked", async ({ mock }) => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const { connection, warnings } = told(() => undefined);
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    connection.connect();
+    await turn();
+    const { value } = connection.state;
+    assert(value.status === "offline" && value.code === "unauthorized");
+    assert.match(value.message ?? "", /^getToken returned undefined/);
+  }
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0] ?? "", /^No token; trying again\. .*getToken returned undefined/);
+  connection.close();
+});
+
+test("a refused connection has the server's message, and the logger is told once", async () => {
+  const { WebSocketServer } = createRequire(import.meta.url)("ws") as {
+    WebSocketServer: new (options: object) => Server;
+  };
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  server.on("connection", (socket: { send(text: string): void; on(type: "message", heard: () => void): void }) => {
+    socket.send('0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}');
+    const refusal = '{"message":"The token is missing or invalid.","data":{"code":"unauthorized"}}';
+    socket.on("message", () => socket.send(`44/chat,${refusal}`));
+  });
+  await once(server, "listening");
+  const { connection, warnings } = told(() => "garbage", `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const refused = new Promise<ConnectionState>((done) =>
+    connection.state.subscribe((state) => state.status === "refused" && done(state)),
+  );
+  connection.connect();
+  const reason = { code: "unauthorized", message: "The token is missing or invalid." };
+  assert.deepEqual(await refused, { status: "refused", ...reason });
+  await assert.rejects(connection.command("room.list", {}), reason);
+  assert.deepEqual(warnings, [
+    "The connection was refused; only connect() tries again. ChatError: The token is missing or invalid.",
+  ]);
+  connection.close();
+  server.close();
+});
+
+test("commands before connect() and after close() wait, and the logger is told so once", async () => {
+  const { connection, warnings } = told(() => new Promise(() => undefined));
+  const commands = () => ["room.list", "unread.get"].map((name) => connection.command(name as "room.list", {}));
+  const before = commands();
+  connection.connect();
+  await new Promise((done) => setTimeout(done, 1));
+  assert.deepEqual(warnings, [], "connect() followed in the same turn");
+  connection.close();
+  for (const command of before) await assert.rejects(command, { code: "closed" });
+  void commands();
+  await new Promise((done) => setTimeout(done, 1));
+  assert.deepEqual(warnings, ["Not connected; call connect(). Until then commands wait: room.list"]);
 });

@@ -47,6 +47,7 @@ function outbox(wire: Wire, storage: ChatStorage = memoryStorage()): Outbox {
     },
     storage,
     prefix: () => PREFIX,
+    seq: () => undefined,
     changed: nothing,
     acked: nothing,
     warn: (_, error) => assert.fail(String(error)),

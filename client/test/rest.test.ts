@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
-import { RestClient } from "../src/server.ts";
+import { RestClient, signToken } from "../src/server.ts";
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 
@@ -63,4 +63,9 @@ test("a stream that is cut off, or is the page of a proxy, rejects with no_answe
     );
     assert.deepEqual(found, answer === half ? ["message"] : []);
   }
+});
+
+test("a token without a secret is refused in a sentence", async () => {
+  for (const secret of ["", undefined as never])
+    await assert.rejects(signToken(secret, { sub: "alice" }), { name: "TypeError", message: /^secret must be .* RTS_JWT_SECRET/ });
 });

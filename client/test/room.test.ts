@@ -109,6 +109,37 @@ test("a message without receipts is queued, one with a file on its way is upload
   assert.equal(scene.core.state.value.messages[1]?.error?.code, "forbidden");
 });
 
+test("a refused message stays where it was refused, also over a reload, until it is sent again", async () => {
+  const scene = new Scene();
+  const texts = () => scene.core.state.value.messages.map(({ text }) => text);
+  scene.core.hear(scene.server.send("bob"));
+  scene.core.outbox.add({ text: "mine" });
+  await scene.refuse(refusal("forbidden", "frozen"));
+  scene.core.outbox.add({ text: "second" });
+  await scene.refuse(refusal("forbidden", "frozen"));
+  scene.core.hear(scene.server.send("bob"));
+  const { client_msg_id } = scene.core.outbox.add({ text: "third" });
+  assert.deepEqual(texts(), ["text 1", "mine", "second", "text 2", "third"]);
+  scene.echo(client_msg_id);
+  await scene.ack("queued");
+  assert.deepEqual(texts(), ["text 1", "mine", "second", "text 2", "text 3"]);
+  await scene.reload();
+  assert.deepEqual(texts(), ["text 1", "mine", "second", "text 2", "text 3"]);
+  await scene.refuse(refusal("forbidden", "frozen"));
+  const [, mine] = scene.core.state.value.messages;
+  mine?.retry?.();
+  assert.deepEqual(texts(), ["text 1", "second", "text 2", "text 3", "mine"]);
+});
+
+test("a file that was lost stands at its time, and not behind all that was said since", async () => {
+  const scene = new Scene();
+  scene.core.hear(scene.server.send("bob")); // of 2030
+  const stored = { client_msg_id: "c", created_at: "2029-01-01T00:00:00.000Z", text: "lost", fields: {} };
+  scene.core.outbox.restore([["key", { ...stored, files: [{}], attachments: [], accepted: false }]]);
+  assert.deepEqual(scene.core.state.value.messages.map(({ text }) => text), ["lost", "text 1"]);
+  await turn();
+});
+
 test("accepted stays accepted over a reload, until the server says queued", async () => {
   const scene = new Scene();
   scene.echo(scene.core.outbox.add({ text: "one" }).client_msg_id);
@@ -156,4 +187,15 @@ test("typing is told once for many keys, and ended by a message before that leav
   assert.deepEqual(scene.told, ["typing.start", "typing.stop"]);
   room.typing();
   assert.deepEqual(scene.told, ["typing.start", "typing.stop", "typing.start"]);
+});
+
+test("a room that is not there is gone, and has neither older nor newer messages", async () => {
+  const scene = new Scene();
+  const refuse = () => Promise.reject(refusal("not_found", "It does not exist."));
+  Object.assign(scene.core.owner.connection, { command: refuse });
+  scene.core.replica.members.loaded = false;
+  scene.core.watch();
+  while (!scene.core.state.value.gone) await turn();
+  const { hasOlder, hasNewer, loading } = scene.core.state.value;
+  assert.deepEqual([hasOlder, hasNewer, loading], [false, false, false]);
 });

@@ -18,6 +18,15 @@ test("a getToken that fails, throws or hangs is a rejection", async () => {
   );
 });
 
+test("a getToken that returns no token is a rejection that says what it returned", async () => {
+  const wrong: [unknown, RegExp][] = [
+    [undefined, /^TypeError: getToken returned undefined: .* a string\.$/],
+    [Promise.resolve({ token: "a" }), /^TypeError: getToken returned an object: /],
+    ["", /^TypeError: getToken returned the text "": /],
+  ];
+  for (const [value, error] of wrong) await assert.rejects(fetchToken(() => value as string), error);
+});
+
 test("a token is renewed before its end, and the next one before its own", async () => {
   const given: string[] = [];
   let count = 0;

@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from rts_server.tools.dev.stack import SECRET_FILE
 from rts_server.types.objects import Presence
 from tests.helpers.chat_package import ChatPackage
 from tests.helpers.world import World, name
@@ -16,6 +17,20 @@ from tests.helpers.world import World, name
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
 REFUSALS = re.findall(r"^\| `(.+)` \| `(\w+)` \| `(\{.*\})` \|$", PAGE, re.MULTILINE)
 """Call, code and details of each row."""
+
+
+@pytest.mark.parametrize("page", ["client.md", "tokens.md"])
+def test_the_secret_of_a_try_is_named(page: str) -> None:
+    """Who signs tokens for the server of `make run` is told where its secret is."""
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    assert f"RTS_JWT_SECRET=$(cat .rts/{SECRET_FILE})" in text
+
+
+def test_the_readme_says_what_to_do_where_the_port_is_taken() -> None:
+    """The command is the one that `make help` lists, with an option of `rts-server dev`."""
+    root = Path(__file__).parents[2]
+    assert 'make run ARGS="--port 8001"' in (root / "README.md").read_text()
+    assert "$(BIN)/rts-server dev $(ARGS)" in (root / "Makefile").read_text()
 
 
 def test_every_state_of_a_presence_is_described() -> None:
