@@ -222,15 +222,15 @@ const ERRORS = {
 };
 
 /**
- * An error in the user's words, with the fields that are wrong.
+ * An error in the user's words, with the fields that are wrong; the message of `invalid_param` names them.
  * @param {{ code: string, message: string, details?: Readonly<Record<string, unknown>> }} error
  */
 export function explain({ code, message, details = {} }) {
+  if (code === "invalid_param") return message.replace("A field is invalid.", ERRORS.invalid_param);
   const fields = Object.entries(details).map(([name, what]) => `${name}: ${words(what)}`);
-  const isSaid = code === "invalid_param" && message !== "A field is invalid.";
   /** @type {Partial<Record<string, string>>} */
   const known = ERRORS;
-  const said = (isSaid ? message : known[code]) ?? (message || t.wrong);
+  const said = known[code] ?? (message || t.wrong);
   return fields.length ? `${said} ${fields.join("; ")}` : said;
 }
 
