@@ -80,7 +80,7 @@ class OutboxReader:
         on_read: Callable[[Entry], None],
         on_held: Callable[[Entry], None],
     ) -> None:
-        """`redis`: the connection of the leases, which are so of the Redis that is read.
+        """`redis`: the connection of the leases: what is read is in the Redis that granted them.
 
         `queues`: by the name that entries call them. `on_read` is called with each entry that was
         read, `on_held` with each that is held.

@@ -82,6 +82,15 @@ async def in_direct_room(context: BrowserContext, dev_url: str, names: tuple[str
     return page
 
 
+async def in_group_details(context: BrowserContext, dev_url: str, names: tuple[str, str]) -> Page:
+    """Return the first user's page with the details of a group of both open."""
+    alice_id, bob_id = names
+    alice = await signed_in(context, dev_url, alice_id)
+    await group(alice, "Team", bob_id)
+    await details(alice)
+    return alice
+
+
 async def both_with_direct_room(
     context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> tuple[Page, Page]:

@@ -11,8 +11,8 @@ from tests.browser.session import (
     act,
     both_with_direct_room,
     details,
-    group,
     in_direct_room,
+    in_group_details,
     online,
     opened,
     say,
@@ -68,10 +68,8 @@ async def test_refusals_are_shown_as_sentences(
     context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:
     """Adding twice, an unusable name and the last owner: each is told, or asked."""
-    alice_id, bob_id = names
-    alice = await signed_in(context, dev_url, alice_id)
-    await group(alice, "Team", bob_id)
-    await details(alice)
+    _, bob_id = names
+    alice = await in_group_details(context, dev_url, names)
     await write(alice, "#add-member input", bob_id, enter=True)
     said = f"{bob_id} is a member already."
     await expect(alice.locator("#add-member [role=alert]")).to_have_text(said)

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.browser.session import choose, details, group, in_direct_room, signed_in, write
+from tests.browser.session import (
+    choose,
+    details,
+    group,
+    in_direct_room,
+    in_group_details,
+    signed_in,
+    write,
+)
 
 BAD_NAME = "A name has 1 to 128 letters (a to z), digits or signs, without spaces."
 
@@ -24,9 +32,7 @@ async def test_a_member_that_cannot_be_added_is_told_at_the_field(
 ) -> None:
     """No name, one with a space, a member and the user: until something else is typed."""
     alice_id, bob_id = names
-    alice = await signed_in(context, dev_url, alice_id)
-    await group(alice, "Team", bob_id)
-    await details(alice)
+    alice = await in_group_details(context, dev_url, names)
     field = "#add-member input"
     for name, said in (
         ("", BAD_NAME),

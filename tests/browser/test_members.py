@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from playwright.async_api import BrowserContext, expect
 
-from tests.browser.session import details, group, signed_in
+from tests.browser.session import in_group_details
 
 
 async def test_a_member_is_removed_after_a_question(
     context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:
     """Cancel and Escape leave the member there; the button of the dialogue removes them."""
-    alice_id, bob_id = names
-    alice = await signed_in(context, dev_url, alice_id)
-    await group(alice, "Team", bob_id)
-    await details(alice)
+    _, bob_id = names
+    alice = await in_group_details(context, dev_url, names)
     expel = f"#people [data-key='{bob_id}'] .expel"
     for leave in ("Cancel", "Escape"):
         await alice.click(expel)
