@@ -102,7 +102,9 @@ def instance_text(settings: Settings, origin: str) -> str:
             "head_ttl": ms(settings.head_ttl),
             "log_ttl": ms(settings.hot_log_ttl),
             "log_floor": ms(settings.hot_log_floor),
+            "log_age": ms(settings.hot_log_age),
             "log_events": settings.hot_log_events,
+            "log_bytes": settings.hot_log_bytes,
         }
     ).decode()
 

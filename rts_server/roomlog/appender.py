@@ -119,7 +119,7 @@ class Appender:
         If the filter of message ids is incomplete, this begins to fill it in the background.
         """
         if reply.ids == b"unknown":
-            self._ids.read_soon(request.room_id, reply.epoch)
+            self._ids.read_soon(request.room_id, reply.filter)
         return await self.stored(request)
 
     async def _archive_is_complete(self, room_id: str, reply: AppendReply) -> bool:

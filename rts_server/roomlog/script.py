@@ -81,7 +81,9 @@ class AppendReply(NamedTuple):
     """Of a room that is not warm: `cold` or `expired`."""
     is_member: int = 0
     ids: bytes = b""
-    """`known` or `unknown`: what the filter of message ids says."""
+    """`known` or `unknown`: what the filters of message ids say."""
+    filter: bytes = b""
+    """Which filters these are: `ids` of the head."""
     wait: int = 0
     """Milliseconds until the room has room for the events."""
     intents: bytes = b"[]"
@@ -96,7 +98,7 @@ _REPLY_FIELDS: dict[str, tuple[str, ...]] = {
     "behind": ("epoch",),
     "busy": ("wait",),
     "cold": ("state",),
-    "ask": ("epoch", "ids", "seq"),
+    "ask": ("filter", "ids", "seq"),
     "exists": ("is_member",),
     "superseded": ("intents",),
 }

@@ -176,7 +176,7 @@ def _commands(room_id: str) -> tuple[bytes, bytes]:
     rooms sends a hundred of them.
     """
     names, empty = keys.room(room_id), ("", "", "")
-    head = packed("HMGET", names.head, "epoch", "offset", "seq", "fence", "shape")
+    head = packed("HMGET", names.head, "epoch", "offset", "seq", "fence", "shape", "forgotten")
     return head, packed("HMGET", names.cursors, *empty).removesuffix(_words(*empty))
 
 
@@ -196,7 +196,7 @@ def _numbers(head: Any, mine: Any, identity: bytes | None) -> tuple[Position, in
     """Return position, seq, read_seq and delivered_seq, None if a key is not as expected."""
     if isinstance(head, Exception) or isinstance(mine, Exception):
         return None
-    (epoch, offset, seq, fence, shape), (read, delivered, _) = head, mine
+    (epoch, offset, seq, fence, shape, _), (read, delivered, _) = head, mine
     if not (epoch and offset and seq and fence and shape and read and delivered):
         return None
     if len(fence) != 81 or fence[41:] != identity:
@@ -209,8 +209,8 @@ def _numbers(head: Any, mine: Any, identity: bytes | None) -> tuple[Position, in
 
 def _version(head: Any) -> Version:
     """Return what the uncounted messages of a room depend on."""
-    epoch, _, _, fence, shape = head
-    return Version(fence, int(epoch), int(shape.rpartition(b":")[2]))
+    epoch, _, _, fence, shape, forgotten = head
+    return Version(fence, int(epoch), int(shape.rpartition(b":")[2]), forgotten)
 
 
 def _short_gap(cursor: Position | None, position: Position, budget: int) -> int | None:

@@ -52,15 +52,19 @@ async def old_append(redis: Redis, request: AppendRequest, settings: Settings) -
 
 
 async def written(bench: Bench, room_id: str) -> list[Any]:
-    """Everything of the room in Redis, without times and ids of entries."""
+    """Everything of the room in Redis, without times, ids of entries and ids of requests."""
     room = keys.room(room_id)
     redis: Any = bench.redis
     head = await bench.head(room_id)
     state: list[Any] = [
-        sorted((k, v) for k, v in head.items() if k not in (b"last_ms", b"touched"))
+        sorted(
+            (k, v) for k, v in head.items() if k not in (b"last_ms", b"touched", b"ids", b"ids_seq")
+        )
     ]
     state += [sorted((await redis.hgetall(key)).items()) for key in (room.members, room.cursors)]
-    state += [await redis.xrange(room.log), await redis.xrange(room.outbox)]
+    log: Any = await redis.xrange(room.log)
+    # `k`, which the release before does not know, is at the end, where it does not read.
+    state += [[(at, {**fields, b"k": b""}) for at, fields in log], await redis.xrange(room.outbox)]
     state += [
         await redis.zrange(key, 0, -1, withscores=True) for key in (room.seqs, room.uncounted)
     ]
@@ -151,9 +155,10 @@ async def test_both_releases_trim_and_prolong_one_log(bench: Bench) -> None:
             assert await bench.outcome(request) == "ok"
         else:
             assert (await old_append(bench.redis, request, bench.settings))[0] == "ok"
+        await bench.trim(room_id)
     offsets = [event["offset"] for event in await bench.events(room_id)]
     assert offsets == list(range(offsets[0], 123))
-    assert 40 <= len(offsets) <= 43
+    assert len(offsets) == 40
     room = keys.room(room_id)
     ends = {await bench.redis.pexpiretime(getattr(room, name)) for name in HOT} - {-2}
     assert len(ends) == 1

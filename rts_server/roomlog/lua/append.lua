@@ -8,7 +8,7 @@
 --   nothing    epoch, offset, seq: everything was so already
 --   cold       state (cold or expired): the caller has the claim and loads the room
 --   loading    somebody else loads it          behind  epoch: it is later than max_epoch
---   ask        epoch, ids, seq: ask the archive     exists  is_member: a creation met the room
+--   ask        filter, ids, seq: ask the archive    exists  is_member: a creation met the room
 --   busy       wait (ms): the room is above its rate
 --   late       the deadline has passed         moved   the state that the request was built on is stale
 --   superseded intents (JSON): some of a replay's; it comes again without them
@@ -48,7 +48,7 @@ local function append(keys, args)
   if not is_message then write_settings_and_expiry() end
 
   -- 5. The head with the new sizes of the hot keys (`shape`), which the next fence compares.
-  trim()
+  note_size()
   prolong()
   write_head()
 

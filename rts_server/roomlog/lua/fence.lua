@@ -51,22 +51,26 @@ local EMPTY = '0:0:0:0:0:0'
 --   last        the last message as lists show it (JSON), '' or absent for none
 --   last_ms     time (ms) of that message
 --   frozen      1 if only owners and admins may send, else 0
---   ids_until   time (ms) until which the idempotency keys know every message of the room; 0 for a loaded room
+--   ids_until   time (ms) until which the idempotency keys know every message of the room; 0 for a loaded room, and
+--               once its log was trimmed
+--   ids, ids_seq  which messages the filters of message ids have, see ids.lua
 --   starts      JSON list of [epoch, seq before its first message], oldest epoch first
 --   full_at     time (ms) at which the room may have a whole burst of events again, see append/guards.lua
+--   forgotten   how many uncounted messages were forgotten; absent for none
 --   hidden      ids of the members who have hidden the room, with spaces between
 -- `room`, `last`, `last_ms` and `starts` are read by readers of the room; append.lua reads them, and everybody reads
 -- `ttl`, where they need it.
 local function read_head(...)
   local values = redis.pcall('HMGET', HEAD, 'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'frozen',
-    'ids_until', 'hidden', 'full_at', ...)
+    'ids_until', 'hidden', 'full_at', 'ids', 'ids_seq', ...)
   if values.err then return nil end
-  local epoch, offset, seq, fence, shape, touched, frozen, ids_until, hidden, full_at, room, last, last_ms, starts =
-    unpack(values)
+  local epoch, offset, seq, fence, shape, touched, frozen, ids_until, hidden, full_at, ids, ids_seq, room, last,
+    last_ms, starts = unpack(values)
   if not (epoch and offset and seq and fence and touched) then return nil end
   return {epoch = tonumber(epoch), offset = tonumber(offset), seq = tonumber(seq), fence = fence, shape = shape,
     touched = tonumber(touched), frozen = frozen, ids_until = ids_until, hidden = hidden or '',
-    full_at = full_at or nil, room = room or nil, last = last or nil, last_ms = last_ms or nil, starts = starts or nil}
+    full_at = full_at or nil, ids = ids or nil, ids_seq = tonumber(ids_seq or nil), room = room or nil,
+    last = last or nil, last_ms = last_ms or nil, starts = starts or nil}
 end
 
 local function hot_ttl() return tonumber(redis.call('HGET', HEAD, 'ttl') or 0) end

@@ -34,14 +34,20 @@ for _, member in ipairs(room.members) do
 end
 for _, seq in ipairs(room.uncounted) do redis.call('ZADD', UNCOUNTED, seq, seq) end
 
+-- Filters whose keys may have expired, too: nothing that they had may be sent again.
+if room.mode == 'expired' and is_long_quiet(head, now, room.idem_ttl) then
+  make_filter(ids_key(), WHOLE, room.idem_ttl)
+  redis.call('HSET', HEAD, 'ids', string.format('%d - %d', head.seq, now), 'ids_seq', head.seq)
+end
+
 if room.mode ~= 'expired' then
   redis.call('DEL', HEAD)
   local first = room.mode == 'new' and room.epoch == 1  -- then no message of it is anywhere
   redis.call('HSET', HEAD, 'epoch', room.epoch, 'offset', 0, 'seq', room.seq, 'starts', room.starts,
-    'ids_until', first and now + room.idem_ttl or 0)
-  redis.call('DEL', ids_key())
-  redis.call('BITFIELD', ids_key(), 'SET', 'u2', 0, first and COMPLETE or BEGUN)
-  redis.call('PEXPIRE', ids_key(), room.head_ttl)
+    'ids_until', first and now + room.idem_ttl or 0, 'ids_seq', room.seq,
+    'ids', string.format('%d %s %d', room.seq, first and '-' or '0', now))
+  make_filter(ids_key(), WHOLE, room.idem_ttl)
+  if not first then make_filter(ids_before_key(), BEGUN, room.idem_ttl) end
   if room.mode == 'load' then
     redis.call('HSET', HEAD, 'offset', 1, 'room', room.room, 'frozen', room.frozen and 1 or 0)
     if room.last then redis.call('HSET', HEAD, 'last', room.last, 'last_ms', room.last_ms) end
