@@ -32,6 +32,7 @@ from tests.helpers.world import free_port
 
 DAY_SECONDS = 86_400.0
 TURN_SECONDS = 0.05
+SHORTEST_PAUSE_SECONDS = 0.02
 TEXT = "x" * 200
 CATEGORIES = {
     "log": "hot log",
@@ -115,7 +116,8 @@ async def _measured(url: str, load: Load, days: float) -> str:
         with_rooms = await _used(redis)
         began = time.monotonic()
         done = asyncio.Event()
-        trimming = asyncio.create_task(_trim(redis, settings, load.speed, done))
+        held = sorted({keys.partition(room_id) for room_id in room_ids})
+        trimming = asyncio.create_task(_trim(redis, settings, load.speed, held, done))
         written = await _write(redis, settings, load, room_ids, days)
         took = time.monotonic() - began
         done.set()
@@ -131,6 +133,7 @@ async def _write(
     instance = instance_text(settings, "0123456789-origin")
     ends, written = time.monotonic() + days * DAY_SECONDS / load.speed, 0
     turn = round(load.rate * TURN_SECONDS)
+    held = {keys.partition(room_id) for room_id in room_ids}
     await redis.function_load(APPEND.source, replace=True)
     while (began := time.monotonic()) < ends:
         async with redis.pipeline(transaction=False) as pipe:
@@ -146,7 +149,7 @@ async def _write(
                 )
                 pipe.execute_command(*APPEND.command(*call))
             written += turn
-            for partition in range(keys.PARTITIONS):
+            for partition in held:
                 pipe.xtrim(keys.outbox(partition), maxlen=0, approximate=False)
             refused = [r for r in await pipe.execute() if isinstance(r, list) and r[0] != b"ok"]
         if refused:
@@ -155,12 +158,14 @@ async def _write(
     return written
 
 
-async def _trim(redis: Redis, settings: Settings, speed: float, done: asyncio.Event) -> None:
+async def _trim(
+    redis: Redis, settings: Settings, speed: float, held: list[int], done: asyncio.Event
+) -> None:
     archive: Any = StoresAtOnce()
-    loop = trims.HotLogTrims(settings, redis, archive, lambda: range(keys.PARTITIONS))
+    loop = trims.HotLogTrims(settings, redis, archive, lambda: held)
     while not done.is_set():
-        await asyncio.sleep(max(trims.SHORTEST_PASS_SECONDS, trims.PASS_SECONDS / speed))
-        await loop.trim()
+        await asyncio.sleep(max(SHORTEST_PAUSE_SECONDS, trims.ROUND_SECONDS / speed))
+        await loop.trim(held)
 
 
 async def _used(redis: Redis) -> int:
