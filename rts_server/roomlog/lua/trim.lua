@@ -23,7 +23,7 @@ local LOG_SIZE, SEQS_SIZE, CHANGED_SIZE, UNCOUNTED_SIZE = 3, 4, 5, 6  -- places 
 local least = sizes[1] == 0 and 1 or 0  -- six keys without an element would look like a room that expired
 local bytes = redis.call('MEMORY', 'USAGE', LOG) or 0
 
--- Up to which offset the archive surely has them: its head is raised before the messages of a batch are written.
+-- Up to which offset the archive surely has them: its head is raised beside the messages of a batch.
 local MAX_BATCH_RECORDS = 10
 local function sure_offset()
   if stored_epoch ~= head.epoch then return stored_epoch > head.epoch and head.offset or 0 end
