@@ -72,7 +72,7 @@ def append_call(
         nonce,
         deadline_ms,
         max_epoch,
-        int(request.check_archive and not archive_checked),
+        _archive_check(request) if not archive_checked else "",
         instance,
     ]
     fields = _fields_of_others(request)
@@ -107,6 +107,13 @@ def instance_text(settings: Settings, origin: str) -> str:
             "log_bytes": settings.hot_log_bytes,
         }
     ).decode()
+
+
+def _archive_check(request: AppendRequest) -> str | int:
+    """Whether the archive may have to be asked for the id; where it says so, since when it is."""
+    if not request.check_archive:
+        return ""
+    return "unknown" if request.sent_at is None else ms(request.sent_at)
 
 
 @cache

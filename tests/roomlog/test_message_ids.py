@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from rts_server import errors, keys
 from rts_server.config import Settings, ms
 from rts_server.roomlog.script import FENCE, LUA, room_script
 from tests.helpers.bench import Bench, message
+from tests.helpers.client_ids import uuid7
 from tests.helpers.deployed import Deployed
 from tests.helpers.waiting import PATIENCE
 from tests.roomlog.previous_request import previous_call, previous_script
@@ -79,6 +81,41 @@ async def test_a_send_repeated_after_the_window_is_the_first_result(
         assert new.ack_position()["seq"] == 2
         with pytest.raises(errors.Unavailable):
             await deployed.send(room_id, "alice", "m")
+    await deployed.store()
+
+
+async def test_an_old_id_is_looked_up_although_the_filters_forgot_it(deployed: Deployed) -> None:
+    """A UUID version 7 says that its first try is further back than the filters remember."""
+    room_id = await deployed.group("alice", "bob")
+    old = uuid7(time.time() - deployed.settings.idempotency_ttl)
+    first = await deployed.send(room_id, "alice", old)
+    await deployed.store()
+    await forgotten(deployed, room_id)
+    bench = Bench(deployed.redis, deployed.settings)
+    for n in range(2):
+        await age(bench, room_id, deployed.settings.idempotency_ttl + 1)
+        await deployed.send(room_id, "alice", f"begins a filter {n}")
+    await deployed.store()
+    assert await seen(bench, room_id, old) == "new"
+    again = await deployed.send(room_id, "alice", old)
+    assert again.ack_position() == first.ack_position() | {"duplicate": True}
+    with pytest.raises(errors.Conflict):
+        await deployed.send(room_id, "alice", old, "another body")
+    assert not await deployed.outbox()
+
+
+async def test_an_id_of_the_last_hours_asks_no_archive(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client whose clock is wrong by less than half the window costs no read of the archive."""
+    room_id = await deployed.group("alice", "bob")
+    window = deployed.settings.idempotency_ttl
+    with no_archive(deployed, monkeypatch):
+        for age in (-window, 0.0, window * 0.49):
+            sent = await deployed.send(room_id, "alice", uuid7(time.time() - age))
+            assert "duplicate" not in sent.ack_position()
+        with pytest.raises(errors.Unavailable):
+            await deployed.send(room_id, "alice", uuid7(time.time() - window * 0.51))
     await deployed.store()
 
 
