@@ -101,8 +101,7 @@ def shortened(load: Load) -> Settings:
         given,
         hot_log_floor=given.hot_log_floor / load.speed,
         hot_log_age=given.hot_log_age / load.speed,
-        hot_log_ttl=given.hot_log_ttl / load.speed,
-        head_ttl=given.head_ttl / load.speed,
+        room_ttl=given.room_ttl / load.speed,
         idempotency_ttl=given.idempotency_ttl / load.speed,
     )
 

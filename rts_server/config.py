@@ -252,17 +252,11 @@ class Settings:
         8 * 1024 * 1024,
         help="Bytes of a room's hot log above which stored events leave it early.",
     )
-    hot_log_ttl: float = seconds_setting(
-        "RTS_HOT_LOG_TTL",
-        86400.0,
-        1.0,
-        help="Seconds after its last event at which a room's hot keys expire.",
-    )
-    head_ttl: float = seconds_setting(
-        "RTS_HEAD_TTL",
+    room_ttl: float = seconds_setting(
+        "RTS_ROOM_TTL",
         30 * 86400.0,
         1.0,
-        help="Seconds after its last event at which a room's head expires.",
+        help="Seconds after its last event, or connect of a member, at which a room leaves Redis.",
     )
     idempotency_ttl: float = seconds_setting(
         "RTS_IDEMPOTENCY_TTL",

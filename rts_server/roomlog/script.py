@@ -77,8 +77,6 @@ class AppendReply(NamedTuple):
     """Begin of the nonce of the command that appended it first."""
     settings_rev: int = 0
     typing_ended: int = 0
-    state: bytes = b""
-    """Of a room that is not warm: `cold` or `expired`."""
     is_member: int = 0
     ids: bytes = b""
     """`known` or `unknown`: what the filters of message ids say."""
@@ -97,7 +95,6 @@ _REPLY_FIELDS: dict[str, tuple[str, ...]] = {
     "nothing": ("epoch", "offset", "seq"),
     "behind": ("epoch",),
     "busy": ("wait",),
-    "cold": ("state",),
     "ask": ("filter", "ids", "seq"),
     "exists": ("is_member",),
     "superseded": ("intents",),

@@ -159,7 +159,7 @@ class Bench:
         return int(await TRIM.evaluate(self.redis, *call))
 
     async def state(self, room_id: str) -> str:
-        """Return `warm`, `expired` or `cold`."""
+        """Return `warm` or `cold`."""
         return str((await self.evaluate("join", room_id))[0].decode())
 
     async def open(self, request: AppendRequest) -> str:
@@ -204,7 +204,7 @@ class Bench:
         found: Any = sorted(await self.redis.keys("*"))
         dumped = {k: await self.redis.dump(k) for k in found if not k.endswith(b":wishes")}
         for name in found:
-            if name.endswith(b":head"):
+            if name.endswith(b":head") and await self.redis.type(name) == b"hash":
                 head: Any = await self.redis.hgetall(name)
                 dumped[name] = repr(sorted(head.items())).encode()
         return dumped

@@ -285,6 +285,17 @@ async def test_a_room_that_was_quiet_for_long_knows_that_an_id_is_new(bench: Ben
     assert await seen(bench, room_id, "c") == "new"
 
 
+async def test_a_filter_lives_as_long_as_messages_come(bench: Bench) -> None:
+    """The touch of the room's keys, once a minute, prolongs it."""
+    room_id = await bench.group("alice")
+    room = keys.room(room_id)
+    await bench.append(message(room_id, "alice", "a"))
+    await bench.redis.pexpire(f"{room.prefix}ids", 10_000)
+    await bench.redis.hincrby(room.head, "touched", -61_000)
+    await bench.append(message(room_id, "alice", "b"))
+    assert await bench.redis.pttl(f"{room.prefix}ids") > ms(bench.settings.idempotency_ttl)
+
+
 async def test_ids_that_the_release_before_noted_are_looked_up(bench: Bench) -> None:
     """It writes another filter, and finds none of its layout here: it asks the archive, too."""
     room_id = await bench.group("alice")

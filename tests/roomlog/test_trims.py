@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.domain.position import Position
 from rts_server.roomlog.member_events import member_added
+from rts_server.roomlog.message_events import message_edited
 from rts_server.roomlog.trims import MAX_TRIMMED_EVENTS, HotLogTrims
 from rts_server.views.history import SeqRange
 from rts_server.views.standings import StandingReader
@@ -74,14 +76,14 @@ async def test_beyond_the_floor_the_count_holds(bench: Bench) -> None:
 
 @pytest.mark.parametrize("members", [("alice",), ()])
 async def test_beyond_the_age_no_event_stays(bench: Bench, members: tuple[str, ...]) -> None:
-    """But one in a room without members, whose keys would look as if they had expired."""
+    """The room stays warm, also one without members, which has no hot key then."""
     bench.settings = replace(bench.settings, hot_log_floor=0.0, hot_log_age=0.0)
     room_id = await filled(bench, 3)
     await bench.redis.delete(keys.room(room_id).head)
     assert await bench.outcome(message(room_id, "alice", "n")) == "cold"
     assert await bench.install(room_id, members) == "ok"
     await bench.trim(room_id)
-    assert await bench.redis.xlen(keys.room(room_id).log) == (not members)
+    assert await bench.redis.xlen(keys.room(room_id).log) == 0
     assert await bench.state(room_id) == "warm"
     answer = await bench.behind(room_id, 2, 1)
     assert answer == ["warm", 2, 1]
@@ -132,6 +134,19 @@ async def test_a_change_that_is_not_stored_stays(bench: Bench) -> None:
     assert await bench.redis.hlen(keys.room(room_id).changed) == 0
 
 
+async def test_the_later_of_two_changes_stays(bench: Bench) -> None:
+    """The archive has the first: the message is read as the second made it (D9)."""
+    bench.settings = replace(bench.settings, hot_log_events=0, hot_log_floor=0.0, hot_log_age=0.0)
+    room_id = await filled(bench, 1)
+    for version in (1, 2):
+        before = (await bench.events(room_id))[-1]["data"]["message"]
+        edit = message_edited(before, 1, "alice", {"text": f"version {version}"})
+        assert await bench.outcome(edit) == "ok"
+    assert await bench.trim(room_id, (1, 4)) == 4
+    kept: Any = await bench.redis.hget(keys.room(room_id).changed, before["message_id"])
+    assert kept.startswith(b"5 3 ")
+
+
 # Idempotency keys
 
 
@@ -140,13 +155,16 @@ async def test_the_result_of_a_request_goes_with_its_event(bench: Bench) -> None
     bench.settings = replace(bench.settings, hot_log_events=2, hot_log_floor=0.0)
     room_id = await filled(bench, 3)
     await bench.append(member_added(room_id, "alice", ["bob"], "member"))
+    await bench.append(failed(room_id, message(room_id, "alice", "m1").request_id, 2))
+    await bench.append(member_added(room_id, "alice", ["carol"], "member"))
+    await bench.append(member_added(room_id, "alice", ["dave"], "member"))
     room = keys.room(room_id)
-    assert len(await bench.redis.keys(room.idem("*"))) == 5
+    assert len(await bench.redis.keys(room.idem("*"))) == 8
     until = int((await bench.head(room_id))[b"ids_until"])
     assert until > 0
     await bench.trim(room_id)
     (left,) = await bench.redis.keys(room.idem("*"))
-    assert await bench.redis.hget(left, "offset") == b"7"
+    assert await bench.redis.hget(left, "offset") == b"12"
     asked = replace(message(room_id, "alice", "m0"), check_archive=True)
     assert (await bench.append(asked, asked=False))[:4:3] == ["ask", b"known"]
     new = replace(message(room_id, "alice", "new"), check_archive=True)
@@ -247,6 +265,29 @@ async def test_a_log_that_grows_is_looked_at_after_the_floor(bench: Bench) -> No
     bench.settings = replace(bench.settings, hot_log_floor=15.0, hot_log_age=15.0)
     await bench.trim(room_id)
     assert 1 < (await due(bench, room_id) or 0) <= 15
+
+
+async def test_a_room_in_use_is_looked_at_once_a_minute(bench: Bench) -> None:
+    """However soon its next event is old enough, 30 s here."""
+    room_id = await bench.group("alice")
+    await logged(bench, room_id, 60, age=870.0)
+    assert await bench.trim(room_id) == 0
+    assert 55 < (await due(bench, room_id) or 0) <= 60
+
+
+async def logged(bench: Bench, room_id: str, events: int, age: float) -> None:
+    """Put events of this age, in seconds, in the place of the log."""
+    room = keys.room(room_id)
+    seconds, _ = await bench.redis.time()
+    at = round(1000 * (seconds - age))
+    async with bench.redis.pipeline() as pipe:
+        pipe.xtrim(room.log, maxlen=0)
+        for n in range(events):
+            pipe.xadd(room.log, {"e": "{}", "t": at}, id=f"1-{n + 3}")
+        await pipe.execute()
+    shape = (await bench.head(room_id))[b"shape"].split(b":")
+    shape[2] = b"%d" % events
+    await bench.redis.hset(room.head, "shape", b":".join(shape))
 
 
 async def test_a_room_that_is_not_warm_is_left_alone(bench: Bench) -> None:
@@ -351,17 +392,29 @@ async def test_a_long_log_is_trimmed_in_one_pass(short: Deployed) -> None:
     """A script holds Redis up for a bounded number of events, and is called until all are gone."""
     room_id = await short.group("alice")
     room = keys.room(room_id)
-    async with short.redis.pipeline() as pipe:
-        for n in range(3 * MAX_TRIMMED_EVENTS - 2):
-            pipe.xadd(room.log, {"e": "{}", "t": 1}, id=f"1-{n + 3}")
-        await pipe.execute()
-    head: Any = await short.redis.hget(room.head, "shape")
-    shape = head.split(b":")
-    shape[2] = b"%d" % (3 * MAX_TRIMMED_EVENTS)
-    await short.redis.hset(room.head, "shape", b":".join(shape))
+    await logged(Bench(short.redis), room_id, 3 * MAX_TRIMMED_EVENTS, age=1.0)
     await make_due(short, room_id)
     assert await trims_of(short).trim(ALL) == 3 * MAX_TRIMMED_EVENTS
     assert await short.redis.xlen(room.log) == 0
+
+
+async def test_all_rooms_of_a_partition_that_are_due_are_trimmed(
+    short: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are; those that stay due are looked at once in a pass."""
+    monkeypatch.setattr("rts_server.roomlog.trims.MAX_ROOMS", 1)
+    groups: dict[int, list[str]] = {}
+    for n in count():
+        one = groups.setdefault(keys.partition(keys.client_room_id("alice", f"k{n}")), [])
+        one.append(f"k{n}")
+        if len(one) == 3:
+            break
+    room_ids = [await short.group("alice", key=key) for key in one]
+    for room_id in room_ids:
+        await make_due(short, room_id)
+    await trims_of(short).trim([keys.partition(room_ids[0])])
+    for room_id in room_ids:
+        assert await short.redis.xlen(keys.room(room_id).log) == 0
 
 
 async def test_a_pass_without_due_rooms_asks_redis_only(

@@ -40,13 +40,13 @@ local function text_of(number)
   return text
 end
 
-local EMPTY = '0:0:0:0:0:0'
 -- The fields of the head:
 --   epoch, offset, seq  position of the last event, and seq of the last message
 --   fence       identity of the Redis that the room was installed in
 --   shape       sizes of the six hot keys after the last write, in the order of KEYS
---   touched     time (ms) at which the expiry of the hot keys was last moved
---   ttl         ms from `touched` until the hot keys expire
+--   touched     time (ms) at which an append last moved the expiry of the keys
+--   ttl         ms from `touched` until they expire
+--   renewed     time (ms) at which the connect of a member last moved it, see renew.lua; absent for never
 --   room        the room's own fields (JSON); absent while only an epoch and a seq are known
 --   last        the last message as lists show it (JSON), '' or absent for none
 --   last_ms     time (ms) of that message
@@ -96,14 +96,13 @@ local function shape_of(sizes)
 end
 
 -- State, and sizes of the hot keys, for a head that was read.
--- 'warm': everything is here, written by this Redis. 'expired': only the hot keys expired, on time.
--- 'cold': anything else, a lost or foreign key included; never half a room.
+-- 'warm': everything is here, written by this Redis. 'cold': anything else, a lost or foreign key included; never half
+-- a room.
 local function state_of(head, now, last_absent)
   if not (head and is_written_here(head.fence, now)) then return 'cold' end
   local sizes = hot_sizes(last_absent)
   local found = sizes and shape_of(sizes)
   if found and found == head.shape then return 'warm', sizes end
-  if found == EMPTY and now >= head.touched + hot_ttl() - 1 then return 'expired' end
   return 'cold'
 end
 

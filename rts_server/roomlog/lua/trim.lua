@@ -12,7 +12,7 @@ local shortest, floor, most_events, longest, most_bytes =
 local most_trimmed = ARGV[9]
 local now = clock()
 local state, head = fence(now)
--- A log that expired or is half lost is made anew by the load of its room.
+-- A log that is half lost is made anew by the load of its room.
 if state ~= 'warm' then
   redis.call('ZREM', KEYS[10], room_id)
   return 0
@@ -20,7 +20,6 @@ end
 local sizes = {}
 for size in head.shape:gmatch('%d+') do sizes[#sizes + 1] = tonumber(size) end
 local LOG_SIZE, SEQS_SIZE, CHANGED_SIZE, UNCOUNTED_SIZE = 3, 4, 5, 6  -- places in `sizes`
-local least = sizes[1] == 0 and 1 or 0  -- six keys without an element would look like a room that expired
 local bytes = redis.call('MEMORY', 'USAGE', LOG) or 0
 
 -- Up to which offset the archive surely has them: its head is raised beside the messages of a batch.
@@ -63,7 +62,7 @@ for _, entry in ipairs(redis.call('XRANGE', LOG, '-', '+', 'COUNT', most_trimmed
   local fields, at = {}, entry[1]:match('-(%d+)$')
   for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
   local left = sizes[LOG_SIZE] - trimmed
-  if left == least or now - fields.t < stay(left) or not is_stored(tonumber(at), fields) then
+  if left == 0 or now - fields.t < stay(left) or not is_stored(tonumber(at), fields) then
     oldest = fields
     break
   end
@@ -106,7 +105,7 @@ end
 -- When to look again: once the oldest event has been there long enough, but not after each event; what the archive
 -- does not have yet is late. None is left: the next append notes it.
 local left = sizes[LOG_SIZE]
-if left <= least then
+if left <= 0 then
   redis.call('ZREM', KEYS[10], room_id)
 elseif not oldest then
   redis.call('ZADD', KEYS[10], now, room_id)

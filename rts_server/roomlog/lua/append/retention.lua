@@ -17,17 +17,17 @@ local function note_size()
   end
 end
 
--- All hot keys expire at one moment, `ttl` after the last touch, so that a room expires as a whole. A touch is
+-- All keys of a room expire at one moment, `ttl` after the last touch, so that a room expires as a whole. A touch is
 -- written once a minute, and the moment is set for a key that is new.
 local function prolong()
-  local renew = now - head.touched > math.min(60000, req.limits.log_ttl / 100)
+  local renew = now - head.touched > math.min(60000, req.limits.room_ttl / 100)
   if not (renew or next(new_keys)) then return end
   local touched, ttl
   if renew then
-    touched, ttl = now, req.limits.log_ttl
+    touched, ttl = now, req.limits.room_ttl
     set_in_head('touched', touched)
     set_in_head('ttl', ttl)
-    redis.call('PEXPIRE', HEAD, req.limits.head_ttl)
+    redis.call('PEXPIREAT', HEAD, touched + ttl)
     redis.call('PEXPIRE', ids_key(), req.limits.idem_ttl + 180000)
     trim_at(now + req.limits.log_age, 'NX')
   else
