@@ -108,7 +108,7 @@ class Services:
         self.connected_rooms = ConnectedRooms(
             settings, self.pipe, lambda room_id: self.room_log.load_if_cold(room_id)
         )
-        self.snapshots = SnapshotReader(self.pipe, self.connected_rooms.seen)
+        self.snapshots = SnapshotReader(self.pipe, self.connected_rooms.renew_if_aging)
         self.admission = Admission()
         self.append_script = AppendScript(
             settings,

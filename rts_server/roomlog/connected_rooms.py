@@ -21,9 +21,9 @@ _RENEW = room_script(LUA / "renew.lua")
 
 BATCH_ROOMS = 100
 """Rooms that are renewed in one round trip."""
-MAX_CONCURRENT_LOADS = 2
+MAX_LOADS_AHEAD = 2
 """Rooms that are loaded at a time; commands on other cold rooms go first."""
-MAX_WAITING_ROOMS = 10_000
+MAX_OFFERED_ROOMS = 10_000
 """Rooms that wait for their turn; the next connect of a member offers the others again."""
 
 
@@ -53,12 +53,12 @@ class ConnectedRooms:
         """Stop."""
         await self._tasks.close()
 
-    def seen(self, room_id: str, used_ms: int) -> None:
+    def renew_if_aging(self, room_id: str, used_ms: int) -> None:
         """A member connected; renew the room soon if it was last used too long ago.
 
         `used_ms`: when its expiry was last moved, in Unix ms of Redis' clock.
         """
-        if time.time() - used_ms / 1000 < self._ttl / 2 or len(self._aging) >= MAX_WAITING_ROOMS:
+        if time.time() - used_ms / 1000 < self._ttl / 2 or len(self._aging) >= MAX_OFFERED_ROOMS:
             return
         if not self._aging:
             self._tasks.keep(self._renew())
@@ -67,9 +67,9 @@ class ConnectedRooms:
     def load_soon(self, room_ids: Iterable[str]) -> None:
         """Load rooms that a member found cold."""
         for room_id in room_ids:
-            if len(self._cold) < MAX_WAITING_ROOMS:
+            if len(self._cold) < MAX_OFFERED_ROOMS:
                 self._cold.setdefault(room_id)
-        while self._loading < min(MAX_CONCURRENT_LOADS, len(self._cold)):
+        while self._loading < min(MAX_LOADS_AHEAD, len(self._cold)):
             self._loading += 1
             self._tasks.keep(self._load_waiting()).add_done_callback(self._loaded)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from rts_server import errors, keys
-from rts_server.roomlog.connected_rooms import MAX_CONCURRENT_LOADS, ConnectedRooms
+from rts_server.roomlog.connected_rooms import MAX_LOADS_AHEAD, ConnectedRooms
 from tests.helpers.archive_calls import counted_calls
 from tests.helpers.bench import HOT, Bench, message
 from tests.helpers.deployed import Deployed
@@ -47,7 +47,7 @@ async def test_a_connect_in_the_second_half_of_its_time_renews_a_room(
     await rested(bench, room_id, share * month)
     touched = int((await bench.head(room_id))[b"touched"])
     rooms = ConnectedRooms(bench.settings, bench.redis, no_load)
-    rooms.seen(room_id, touched)
+    rooms.renew_if_aging(room_id, touched)
     if renewed:
         async with asyncio.timeout(PATIENCE):
             while b"renewed" not in await bench.head(room_id):  # noqa: ASYNC110
@@ -55,7 +55,7 @@ async def test_a_connect_in_the_second_half_of_its_time_renews_a_room(
     assert await left(bench, room_id) == [round(month if renewed else (1 - share) * month)]
     assert await bench.state(room_id) == "warm"
     at = int((await bench.head(room_id)).get(b"renewed", time.time() * 1000))
-    rooms.seen(room_id, at)
+    rooms.renew_if_aging(room_id, at)
     assert not rooms._aging
     await rooms.close()
     # An append moves the end again, and knows how long nothing was said.
@@ -71,7 +71,7 @@ async def test_a_room_that_is_not_warm_is_not_renewed(bench: Bench) -> None:
     before = await bench.dump()
     rooms = ConnectedRooms(bench.settings, bench.redis, no_load)
     for one in (gone, half):
-        rooms.seen(one, 0)
+        rooms.renew_if_aging(one, 0)
     tasks = list(rooms._tasks._tasks)
     await asyncio.gather(*tasks)
     assert await bench.dump() == before
@@ -114,10 +114,10 @@ async def test_rooms_that_left_redis_are_loaded_a_few_at_a_time() -> None:
     rooms = made(load)
     rooms.load_soon([f"r{n}" for n in range(10)])
     rooms.load_soon([f"r{n}" for n in range(5, 12)])
-    await eventually(lambda: len(going) == MAX_CONCURRENT_LOADS)
+    await eventually(lambda: len(going) == MAX_LOADS_AHEAD)
     go_on.set()
     await eventually(lambda: len(loaded) == 12)
-    assert most == MAX_CONCURRENT_LOADS
+    assert most == MAX_LOADS_AHEAD
     assert set(loaded) == {f"r{n}" for n in range(12)}
     rooms.load_soon(["later"])
     await eventually(lambda: loaded[-1] == "later")
@@ -135,7 +135,7 @@ async def test_loads_end_with_the_first_that_fails() -> None:
     rooms = made(load)
     rooms.load_soon([f"r{n}" for n in range(10)])
     await eventually(lambda: not rooms._loading)
-    assert len(tried) <= MAX_CONCURRENT_LOADS
+    assert len(tried) <= MAX_LOADS_AHEAD
     rooms.load_soon(["again"])
     await eventually(lambda: tried[-1] == "again")
     await rooms.close()

@@ -20,7 +20,7 @@ from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.roomlog.script import APPEND
 from tests.helpers.bench import HOT, SCRIPTS, Bench, append, failed, group, message
-from tests.roomlog.previous_request import previous_call, previous_script
+from tests.roomlog.previous_request import PreviousInstall, previous_call, previous_script
 
 OLD_APPEND = previous_script("ids", "append")
 OLD_JOIN = previous_script("join")
@@ -132,7 +132,7 @@ async def test_a_loss_is_cold_to_both_and_either_load_warms_it_for_both(
 ) -> None:
     """No release takes for cold what the other loaded: that would be a load, and an epoch, each."""
     room_id = await bench.group("alice", "bob")
-    old_install = previous_script("ids", "install")
+    old_install = PreviousInstall()
     for epoch, install in ((2, rehydrate._INSTALL), (3, old_install)):
         await bench.redis.delete(keys.room(room_id).cursors)
         request = message(room_id, "alice", f"m{epoch}")
