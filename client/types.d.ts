@@ -341,7 +341,7 @@ export interface MessageReactedData {
   counts: Record<string, number>;
 }
 
-/** A message. `client_msg_id` is random and makes repetitions one message. */
+/** A message. `client_msg_id`, best a UUID version 7, makes repetitions one message. */
 export interface MessageSendPayload {
   room_id: string;
   client_msg_id: string;

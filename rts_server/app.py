@@ -98,6 +98,7 @@ class WebProcess:
             memberships=services.user_memberships,
             receipts=services.receipts,
             introductions=services.introductions,
+            connected_rooms=services.connected_rooms,
         )
         self._store = ObjectStore(settings)
         self._namespaces = self._build_namespaces()

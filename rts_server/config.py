@@ -233,28 +233,36 @@ class Settings:
         "RTS_DURABLE_WAIT", 3.0, help="Seconds an ack waits for `queued` before it says `accepted`."
     )
     hot_log_floor: float = seconds_setting(
-        "RTS_HOT_LOG_FLOOR", 900.0, help="Seconds an event stays in the hot log in any case."
+        "RTS_HOT_LOG_FLOOR",
+        900.0,
+        help="Seconds an event stays in the hot log, unless that is above its bytes.",
+    )
+    hot_log_age: float = seconds_setting(
+        "RTS_HOT_LOG_AGE",
+        3600.0,
+        help="Seconds after which an event leaves the hot log, once it is stored.",
     )
     hot_log_events: int = count_setting(
-        "RTS_HOT_LOG_EVENTS", 500, help="Events of a room that the hot log keeps beyond its floor."
+        "RTS_HOT_LOG_EVENTS",
+        50,
+        help="Events of a room that the hot log keeps beyond its floor, until that age.",
     )
-    hot_log_ttl: float = seconds_setting(
-        "RTS_HOT_LOG_TTL",
-        86400.0,
-        1.0,
-        help="Seconds after its last event at which a room's hot keys expire.",
+    hot_log_bytes: int = count_setting(
+        "RTS_HOT_LOG_BYTES",
+        8 * 1024 * 1024,
+        help="Bytes of a room's hot log above which stored events leave it early.",
     )
-    head_ttl: float = seconds_setting(
-        "RTS_HEAD_TTL",
+    room_ttl: float = seconds_setting(
+        "RTS_ROOM_TTL",
         30 * 86400.0,
         1.0,
-        help="Seconds after its last event at which a room's head expires.",
+        help="Seconds after its last event, or connect of a member, at which a room leaves Redis.",
     )
     idempotency_ttl: float = seconds_setting(
         "RTS_IDEMPOTENCY_TTL",
         48 * 3600.0,
         1.0,
-        help="Seconds in which a retry with the same `client_msg_id` is recognized.",
+        help="Seconds in which Redis alone may recognize a retry by its `client_msg_id`.",
     )
     claim_ttl: float = seconds_setting(
         "RTS_CLAIM_TTL",

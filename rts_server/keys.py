@@ -45,6 +45,11 @@ def dirty_cursors(partition: int) -> str:
     return f"{{p{partition}}}:dirty"
 
 
+def trims(partition: int) -> str:
+    """Sorted set room → ms: when the hot log of a room is looked at, to trim it."""
+    return f"{{p{partition}}}:trims"
+
+
 def recent(partition: int) -> str:
     """Sorted set → time (ms): what was published in the last minutes; see `RecentChanges`.
 
@@ -100,9 +105,9 @@ INSTANCES = "instances"
 class RoomKeys(NamedTuple):
     """The keys of one room; all in one slot.
 
-    Scripts alone name three others behind the prefix: `ids`, a string, the message-id filter
-    (ids.lua); `wishes`, a hash, and `wish:…`, strings: target → position of its latest intent
-    (append.lua).
+    Scripts alone name others behind the prefix: `ids` and `ids:before`, strings, the message-id
+    filters (ids.lua); `wishes`, a hash, and `wish:…`, strings: target → position of its latest
+    intent (append.lua).
 
     Attributes:
         head: Hash: where the log stands; its fields are listed in fence.lua.
@@ -110,7 +115,8 @@ class RoomKeys(NamedTuple):
         cursors: Hash `r:user` → read seq, `d:user` → delivered seq, `x:user` → `rev muted hidden`,
             the member's settings (0 or 1); no `x:` until the first change.
         log: Stream, the hot log, with ids `epoch-offset`. Fields: `e` event (JSON), `t` time (ms);
-            `s` the seq of a new message, `m` the id of a message that was changed.
+            `s` the seq of a new message, `m` the id of a message that was changed; `k` the id of
+            the request, which of a message is its own id.
         seqs: Sorted set offset → seq: the new messages in the hot log.
         changed: Hash message id → `offset version entry message`: the last change in the hot log,
             the id of its outbox entry and the message's newest state (JSON); version 0 and
@@ -172,7 +178,7 @@ class RoomKeys(NamedTuple):
         return f"{self.prefix}ids:claim"
 
     def idem(self, request_id: str) -> str:
-        """Hash: the result of the append with this id. Expires after 48 h."""
+        """Hash: the result of the append with this id. Goes with its event, after 48 h at most."""
         return f"{self.prefix}idem:{request_id}"
 
 

@@ -20,6 +20,7 @@ from rts_server.drain import LONGEST_SPREAD_SECONDS, Drain
 from rts_server.persistence import aws
 from rts_server.relay.quarantine import Quarantine
 from rts_server.relay.relay import Relay
+from rts_server.roomlog.trims import HotLogTrims
 from rts_server.runtime.garbage import keep_pauses_short
 from rts_server.runtime.process_monitor import ProcessMonitor
 from rts_server.runtime.target_lifecycle import wait_for_termination
@@ -142,7 +143,9 @@ async def _relay(settings: Settings) -> None:
             ),
             Quarantine(settings, services.messages.fail),
         )
-        task = asyncio.create_task(_run_all(relay.run_forever(), quarantine.run_forever()))
+        trims = HotLogTrims(settings, services.pipe, services.archive, relay.partitions)
+        loops = (relay.run_forever(), quarantine.run_forever(), trims.run_forever())
+        task = asyncio.create_task(_run_all(*loops))
 
         def end() -> None:
             signal.setitimer(signal.ITIMER_REAL, PROCESS_KILL_AFTER_SECONDS)

@@ -46,6 +46,7 @@ from rts_server.rest.queues import QueueRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.users import UserRoutes
 from rts_server.roomlog.appender import Appender
+from rts_server.roomlog.connected_rooms import ConnectedRooms
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.durability import DurabilityTracker
 from rts_server.roomlog.log import RoomLog, SystemRoomLog
@@ -104,7 +105,10 @@ class Services:
         self.pipe = self._pipe()
         self.user_rooms = UserRooms(self.redis, self.pipe)
         self.recent = RecentChanges(self.redis)
-        self.snapshots = SnapshotReader(self.pipe)
+        self.connected_rooms = ConnectedRooms(
+            settings, self.pipe, lambda room_id: self.room_log.load_if_cold(room_id)
+        )
+        self.snapshots = SnapshotReader(self.pipe, self.connected_rooms.renew_if_aging)
         self.admission = Admission()
         self.append_script = AppendScript(
             settings,
@@ -228,6 +232,7 @@ class Services:
     async def __aexit__(self, *_: object) -> None:
         """Stop in the opposite order, then close the connections."""
         await self.introductions.close()
+        await self.connected_rooms.close()
         await self.typing.close()
         await self.receipts.close()
         await self.durability.close()

@@ -23,7 +23,7 @@ from rts_server.persistence.scripts import Script
 from rts_server.realtime import room_feed as room
 from rts_server.realtime import sequence
 from rts_server.relay.ack_processor import AckProcessor
-from rts_server.roomlog import durability, rehydrate, script
+from rts_server.roomlog import durability, rehydrate, script, trims
 from rts_server.roomlog.membership_index import MembershipIndex
 from rts_server.roomlog.pending import PendingAppend
 from rts_server.roomlog.request import AppendRequest, AppendResult
@@ -110,8 +110,11 @@ def no_drain() -> None:
 
 
 def no_floor() -> None:
-    """T3: the hot log is trimmed by count alone."""
-    rewrite(script.APPEND, "age < req.limits.log_floor or ", "")
+    """T3: the hot log is trimmed by count alone, whatever the archive has."""
+    rewrite(script.APPEND, "now + req.limits.log_floor", "now")
+    rewrite(trims.TRIM, "left > most_events and floor", "left > most_events and 0")
+    rewrite(trims.TRIM, "if not (fields.s or fields.m) then return true end", "do return true end")
+    vars(trims)["ROUND_SECONDS"] = 0.5
 
 
 def no_second_index() -> None:

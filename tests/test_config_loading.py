@@ -29,7 +29,7 @@ WRONG = [
     ("RTS_PING_INTERVAL", "0"),
     ("RTS_PING_INTERVAL", "nan"),
     ("RTS_PING_INTERVAL", "\u0661"),
-    ("RTS_HEAD_TTL", "inf"),
+    ("RTS_ROOM_TTL", "inf"),
     ("RTS_COMMAND_DEADLINE", "soon"),
     ("RTS_OUTBOX_CAP", "0"),
     ("RTS_UPLOAD_TTL", "0"),

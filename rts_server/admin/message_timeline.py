@@ -91,7 +91,7 @@ async def read_timeline(
 async def redis_steps(redis: Redis, room_id: str, message_id: str) -> list[TimelineStep]:
     """When the room log accepted it, and whether its record is still in the outbox.
 
-    Redis knows this as long as the idempotency key lives, 48 h.
+    Redis knows this as long as the event is in the hot log.
     """
     names = keys.room(room_id)
     wanted = ("ts", "epoch", "offset", "seq", "entries", "failed")

@@ -26,6 +26,7 @@ from rts_server.realtime.listener import Listener
 from rts_server.realtime.replay import Replay
 from rts_server.realtime.sequence import parse_stored
 from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.roomlog.connected_rooms import ConnectedRooms
 from rts_server.rooms.introductions import Introductions
 from rts_server.rooms.receipt_script import Cursors
 from rts_server.rooms.receipts import ReceiptWriter
@@ -54,9 +55,11 @@ class SessionStart:
         memberships: UserMemberships,
         receipts: ReceiptWriter,
         introductions: Introductions,
+        connected_rooms: ConnectedRooms,
     ) -> None:
         self._receipts = receipts
         self._introductions = introductions
+        self._connected_rooms = connected_rooms
         self._settings = settings
         self._limits = _limits(settings)
         self._subscriptions = subscriptions
@@ -129,6 +132,7 @@ class SessionStart:
         listener.mark_ready()
         session.forget_cursors()
         self._introductions.begin(user_id, listener.name, set(rooms) - cursors.keys())
+        self._connected_rooms.load_soon(row.room_id for row in inbox.rows if row.is_cold)
 
     async def _inbox_at_start(
         self, user_id: str, replays: dict[str, Replay], *, partly: bool

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server import metrics
 from rts_server.config import Settings
-from rts_server.domain.position import SeqPosition
+from rts_server.domain.position import Position, SeqPosition
 from rts_server.domain.room import RoomSettings
 from rts_server.errors import Unavailable
 from rts_server.persistence import records, stored_items
@@ -180,6 +180,15 @@ class Archive:
         unique = dict.fromkeys(room_ids)
         keys = [key(one) for one in unique for key in (records.room_key, records.head_key)]
         return stored_items.rooms(await self._in_thread(self._batch, keys))
+
+    async def message_heads(self, room_ids: Iterable[str]) -> dict[str, Position]:
+        """Return the position of the last record about a message, stored or being stored, by room.
+
+        All records of earlier batches are stored. Rooms without a message are left out.
+        """
+        keys = [records.head_key(one) for one in dict.fromkeys(room_ids)]
+        items = await self._in_thread(self._batch, keys)
+        return {item["room_id"]: records.parse_position(item.get("head", "")) for item in items}
 
     async def memberships(self, user_id: str, room_ids: Iterable[str]) -> dict[str, StoredMember]:
         """Return a user's memberships by room id, read consistently; absent ones are left out."""

@@ -210,7 +210,7 @@ class MemberListSchema(InputSchema):
 
 
 class MessageSendSchema(InputSchema):
-    """A message. `client_msg_id` is random and makes repetitions one message."""
+    """A message. `client_msg_id`, best a UUID version 7, makes repetitions one message."""
 
     room_id = identifier(required=True)
     client_msg_id = identifier(required=True)

@@ -141,6 +141,10 @@ class Relay:
             await cancelled(acks)
             await self._sqs.close()
 
+    def partitions(self) -> list[int]:
+        """Return the numbers of the partitions that this relay holds."""
+        return list(self._reader.partitions)
+
     def stop(self) -> None:
         """Let `run_forever` end."""
         self._stopping.set()

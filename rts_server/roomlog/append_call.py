@@ -72,7 +72,7 @@ def append_call(
         nonce,
         deadline_ms,
         max_epoch,
-        int(request.check_archive and not archive_checked),
+        _archive_check(request) if not archive_checked else "",
         instance,
     ]
     fields = _fields_of_others(request)
@@ -99,12 +99,20 @@ def instance_text(settings: Settings, origin: str) -> str:
             "members": settings.limits.group_members,
             "claim_ttl": ms(settings.claim_ttl),
             "idem_ttl": ms(settings.idempotency_ttl),
-            "head_ttl": ms(settings.head_ttl),
-            "log_ttl": ms(settings.hot_log_ttl),
+            "room_ttl": ms(settings.room_ttl),
             "log_floor": ms(settings.hot_log_floor),
+            "log_age": ms(settings.hot_log_age),
             "log_events": settings.hot_log_events,
+            "log_bytes": settings.hot_log_bytes,
         }
     ).decode()
+
+
+def _archive_check(request: AppendRequest) -> str | int:
+    """Whether the archive may have to be asked for the id; where it says so, since when it is."""
+    if not request.check_archive:
+        return ""
+    return "unknown" if request.sent_at is None else ms(request.sent_at)
 
 
 @cache

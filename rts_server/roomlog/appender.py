@@ -97,7 +97,7 @@ class Appender:
             if outcome in _RETRY_SECONDS:
                 await asyncio.sleep(_RETRY_SECONDS[outcome])
             elif outcome == "cold":
-                await self._load(request, reply, nonce)
+                await self._load(request, nonce)
             elif outcome == "ask":
                 # Before the message is looked up: it may be stored between the two reads.
                 archive_checked = await self._archive_is_complete(request.room_id, reply)
@@ -107,11 +107,9 @@ class Appender:
             else:
                 raise _refused(reply)
 
-    async def _load(self, request: AppendRequest, reply: AppendReply, nonce: str) -> None:
+    async def _load(self, request: AppendRequest, nonce: str) -> None:
         """Load the room under the claim that the script gave to this command."""
-        expired = reply.state == b"expired"
-        create = request.must_not_exist
-        await self._loader.load(request.room_id, nonce, expired=expired, create=create)
+        await self._loader.load(request.room_id, nonce, create=request.must_not_exist)
 
     async def _look_up(self, request: AppendRequest, reply: AppendReply) -> AppendResult | None:
         """The first result of a message whose id Redis may have forgotten; None for a new message.
@@ -119,7 +117,7 @@ class Appender:
         If the filter of message ids is incomplete, this begins to fill it in the background.
         """
         if reply.ids == b"unknown":
-            self._ids.read_soon(request.room_id, reply.epoch)
+            self._ids.read_soon(request.room_id, reply.filter)
         return await self.stored(request)
 
     async def _archive_is_complete(self, room_id: str, reply: AppendReply) -> bool:

@@ -6,14 +6,13 @@ import asyncio
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.config import Settings, ms
-from rts_server.domain.position import Position
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
@@ -35,13 +34,6 @@ BARRIER_RESEND_SECONDS = 60.0
 def queue_behind() -> errors.Unavailable:
     """A new exception for a read that would miss what is still queued."""
     return errors.Unavailable("The queue is behind.", retry_after_ms=1000)
-
-
-class ExpiredHead(NamedTuple):
-    """What is left in Redis of a room whose hot keys expired: it is as it was then."""
-
-    position: Position
-    member_count: int
 
 
 @dataclass(frozen=True)
@@ -76,66 +68,51 @@ class RoomDrains:
         """Stop waiting for barriers."""
         await self._barriers.close()
 
-    async def wait_settled(self, room_id: str) -> ExpiredHead | None:
-        """Return when the archive has all messages that were queued for the room.
+    async def wait_settled(self, room_id: str) -> None:
+        """Return when the archive has all messages that were queued for the room, or it is warm.
 
-        Returns its head, None where none is left or the room is warm. Raises Unavailable if that
-        takes longer than `redis_deadline`.
+        Raises Unavailable if that takes longer than `redis_deadline`.
         """
-        heads = await self.settled_heads([room_id], self._settings.redis_deadline)
-        if room_id not in heads:
+        if not await self.settled([room_id], self._settings.redis_deadline):
             raise queue_behind()
-        return heads[room_id]
 
-    async def is_expired(self, room_id: str) -> bool:
-        """Return whether the room expired: its head still has its position. Raises Unavailable."""
-        try:
-            replies = await self._ask({room_id: ""})
-        except (RedisError, OSError):
-            raise errors.Unavailable() from None
-        return bool(replies[room_id][0] == b"expired")
-
-    async def settled_heads(
-        self, room_ids: Collection[str], max_wait: float
-    ) -> dict[str, ExpiredHead | None]:
+    async def settled(self, room_ids: Collection[str], max_wait: float) -> list[str]:
         """The rooms that are settled, or warm, within `max_wait` seconds; the others are left out.
 
-        Returns each room's head, None where none is left or the room is warm.
         Raises Unavailable if Redis or the archive is away.
         """
         try:
-            return await self._settled_heads(room_ids, max_wait)
+            done = await self._settled(room_ids, max_wait)
         except (RedisError, OSError):
             raise errors.Unavailable() from None
+        return [room_id for room_id in room_ids if room_id in done]
 
-    async def _settled_heads(
-        self, room_ids: Collection[str], max_wait: float
-    ) -> dict[str, ExpiredHead | None]:
+    async def _settled(self, room_ids: Collection[str], max_wait: float) -> set[str]:
         loop = asyncio.get_running_loop()
         until = loop.time() + max_wait
-        heads, waiting = _by_state(await self._ask(dict.fromkeys(room_ids, "")))
+        done, waiting = _by_state(await self._ask(dict.fromkeys(room_ids, "")))
         if unknown := [r for r, room in waiting.items() if room.state == "unknown"]:
             stored = await self._archive.rooms(unknown)
             opened = [r for r in unknown if r in stored and stored[r].epoch]
             # No epoch was ever opened: no record of such a room can be on its way.
-            heads |= dict.fromkeys(set(unknown) - set(opened))
-            waiting |= await self._send_barriers(heads, dict.fromkeys(opened, ""))
-        waiting = {r: room for r, room in waiting.items() if r not in heads}
+            done |= set(unknown) - set(opened)
+            waiting |= await self._send_barriers(done, dict.fromkeys(opened, ""))
+        waiting = {r: room for r, room in waiting.items() if r not in done}
         while waiting and (left := until - loop.time()) > 0:
             passed = await self._wait_for_barriers(waiting, left)
-            waiting = await self._send_barriers(heads, passed)
-        return heads
+            waiting = await self._send_barriers(done, passed)
+        return done
 
     async def _send_barriers(
-        self, heads: dict[str, ExpiredHead | None], passed: Mapping[str, str]
+        self, done: set[str], passed: Mapping[str, str]
     ) -> dict[str, UnsettledRoom]:
-        """Send a barrier to each room without one; add settled rooms to `heads`.
+        """Send a barrier to each room without one; add settled rooms to `done`.
 
         `passed`: per room the nonce of the barrier that was found stored, '' for none. Returns the
         rooms that are not settled.
         """
         settled, waiting = _by_state(await self._ask(passed, send=True))
-        heads |= settled
+        done |= settled
         return waiting
 
     async def _wait_for_barriers(
@@ -169,22 +146,18 @@ class RoomDrains:
         nonce = secrets.token_hex(8)
         record = barrier_record(room_id, nonce) if send else ""
         generation = keys.generation(keys.partition(room_id))
-        times = (ms(BARRIER_RESEND_SECONDS), ms(self._settings.head_ttl))
+        times = (ms(BARRIER_RESEND_SECONDS), ms(self._settings.room_ttl))
         args: list[str | int] = [room_id, self._origin, nonce, record, passed, *times]
         return [*names.script_keys, names.settled, generation], args
 
 
-def _by_state(
-    replies: Mapping[str, list[Any]],
-) -> tuple[dict[str, ExpiredHead | None], dict[str, UnsettledRoom]]:
-    """(heads of settled and warm rooms, the other rooms)."""
-    heads: dict[str, ExpiredHead | None] = {}
+def _by_state(replies: Mapping[str, list[Any]]) -> tuple[set[str], dict[str, UnsettledRoom]]:
+    """(settled and warm rooms, the other rooms)."""
+    done: set[str] = set()
     waiting: dict[str, UnsettledRoom] = {}
     for room_id, (state, *more) in replies.items():
-        if state == b"expired":
-            heads[room_id] = ExpiredHead((more[0], more[1]), more[2])
-        elif state in (b"warm", b"settled"):
-            heads[room_id] = None
+        if state in (b"warm", b"settled"):
+            done.add(room_id)
         else:
             waiting[room_id] = UnsettledRoom(state.decode(), more[0].decode() if more else "")
-    return heads, waiting
+    return done, waiting

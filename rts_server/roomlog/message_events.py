@@ -8,6 +8,7 @@ from dataclasses import replace
 import orjson
 
 from rts_server import keys
+from rts_server.domain.client_id import time_of
 from rts_server.domain.message import MessageChange, MessageDraft
 from rts_server.domain.reactions import counts, shown
 from rts_server.domain.roles import roles_that
@@ -68,6 +69,7 @@ def message_new(
         actor=sender_id,
         roles=roles_that("message.send"),
         check_archive=True,
+        sent_at=time_of(client_msg_id),
         events=(
             EventTemplate(
                 "message.new",

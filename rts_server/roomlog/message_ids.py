@@ -40,28 +40,31 @@ class MessageIds:
         self._reading: set[str] = set()
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_ROOMS)
 
-    def read_soon(self, room_id: str, epoch: int) -> None:
-        """Fill the filter of a room, unless too many wait; then its next new id asks again."""
+    def read_soon(self, room_id: str, filters: bytes) -> None:
+        """Fill the filter of a room, unless too many wait; then its next new id asks again.
+
+        `filters`: `ids` of its head, when it was found to be incomplete.
+        """
         if room_id not in self._reading and len(self._reading) < MAX_WAITING_ROOMS:
             self._reading.add(room_id)
-            task = self._tasks.keep(self._read(room_id, epoch))
+            task = self._tasks.keep(self._read(room_id, filters))
             task.add_done_callback(lambda _: self._reading.discard(room_id))
 
     async def close(self) -> None:
         """Stop. Another instance begins again with the first page."""
         await self._tasks.close()
 
-    async def _read(self, room_id: str, epoch: int) -> None:
+    async def _read(self, room_id: str, filters: bytes) -> None:
         claim = keys.room(room_id).ids_claim
         async with self._slots:
             try:
                 if await self._redis.set(claim, "", nx=True, px=CLAIM_MS):
-                    await self._fill(room_id, epoch)
+                    await self._fill(room_id, filters)
             except (RedisError, OSError, errors.Unavailable) as error:
                 fields = {"room_id": room_id, "error": type(error).__name__}
                 log.warning("message ids of a room cannot be read", extra=fields)
 
-    async def _fill(self, room_id: str, epoch: int) -> None:
+    async def _fill(self, room_id: str, filters: bytes) -> None:
         """Page by page; the filter counts as complete only with the last page (D7)."""
         names, after = keys.room(room_id).script_keys, None
         while True:
@@ -69,7 +72,7 @@ class MessageIds:
             for at in range(0, max(len(found), 1), BATCH_IDS):
                 part = found[at : at + BATCH_IDS]
                 last = after is None and at + BATCH_IDS >= len(found)
-                args: list[str | int] = [epoch, int(last)]
+                args: list[str | int] = [filters.decode(), int(last)]
                 for message_id, seq in part:
                     args += [message_id, seq]
                 if not await _FILL.evaluate(self._redis, names, args):

@@ -49,12 +49,12 @@ class RoomLoader:
         self._barriers = Barriers(archive)
         self._loads: dict[str, asyncio.Task[None]] = {}
 
-    async def load(self, room_id: str, nonce: str, *, expired: bool, create: bool) -> None:
+    async def load(self, room_id: str, nonce: str, *, create: bool) -> None:
         """Bring a room back under the claim `nonce`. Raises NotFound, Unavailable.
 
-        `expired`: only the hot keys expired, the epoch goes on. `create`: a missing room is opened.
+        `create`: a missing room is opened.
         """
-        task = asyncio.create_task(self._load(room_id, nonce, expired, create))
+        task = asyncio.create_task(self._load(room_id, nonce, create))
         self._loads[room_id] = task
         task.add_done_callback(lambda done: self._ended(room_id, done))
         await asyncio.shield(task)
@@ -76,12 +76,10 @@ class RoomLoader:
         elif not isinstance(error, errors.Refusal):
             log.error("cold load failed", extra={"room_id": room_id}, exc_info=error)
 
-    async def _load(self, room_id: str, nonce: str, expired: bool, create: bool) -> None:
+    async def _load(self, room_id: str, nonce: str, create: bool) -> None:
         try:
             async with within(LOAD_TIMEOUT_SECONDS):
                 found = await self._archive.room(room_id)
-                if expired and found and await self._restore_expired(room_id, nonce, found):
-                    return
                 if found and found.epoch:
                     await self._drain(room_id, nonce)
                 elif not create:
@@ -92,15 +90,6 @@ class RoomLoader:
             raise errors.Unavailable() from None
         finally:
             await release_claim(self._redis, room_id, nonce)
-
-    async def _restore_expired(self, room_id: str, nonce: str, stored: StoredRoom) -> bool:
-        """Install members and cursors under the same epoch; False if the archive disagrees."""
-        members = await self._members(room_id)
-        uncounted = await self._uncounted(stored, members)
-        answer = await self._install(
-            room_id, nonce, "expired", stored, stored.epoch, members, uncounted
-        )
-        return answer in (b"ok", b"warm")
 
     async def _drain(self, room_id: str, nonce: str) -> None:
         """Send a barrier and wait until it is stored: all queued before it is applied then."""
@@ -170,8 +159,7 @@ class RoomLoader:
             "members": [_member(m, stored.seq) for m in members if m.state == "in"],
             "hidden": " ".join(m.user_id for m in members if m.state == "in" and m.hidden),
             "uncounted": uncounted,
-            "log_ttl": ms(self._settings.hot_log_ttl),
-            "head_ttl": ms(self._settings.head_ttl),
+            "ttl": ms(self._settings.room_ttl),
             "idem_ttl": ms(self._settings.idempotency_ttl),
         }
         if stored.room is not None:
@@ -185,10 +173,10 @@ class RoomLoader:
                 "last": orjson.dumps(stored.last).decode(),
                 "last_ms": milliseconds(stored.last["created_at"]),
             }
-        answer: bytes = await _INSTALL.evaluate(
+        reply: bytes = await _INSTALL.evaluate(
             self._redis, self._keys(room_id), [orjson.dumps(room).decode()]
         )
-        return answer
+        return reply
 
     @staticmethod
     def _keys(room_id: str) -> tuple[str, ...]:

@@ -193,6 +193,8 @@ class AppendRequest:
         must_not_exist: the request creates the room.
         group_only: a direct room refuses it.
         check_archive: ask the archive for the id where Redis may have forgotten it (D7).
+        sent_at: Unix time of the first try, by the client's clock; None if unknown. Beside
+            `check_archive`: Redis remembers no id for ever.
         rebuild: builds the request anew on the present state, after it was lost and the room
             changed. Its argument is the intents that are left; None if nothing is left to do.
         fails: id of the message that the request reports as failed.
@@ -220,6 +222,7 @@ class AppendRequest:
     must_not_exist: bool = False
     group_only: bool = False
     check_archive: bool = False
+    sent_at: float | None = None
     rebuild: Rebuild | None = None
     fails: str | None = None
     after: Message | None = None

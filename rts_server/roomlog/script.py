@@ -77,11 +77,11 @@ class AppendReply(NamedTuple):
     """Begin of the nonce of the command that appended it first."""
     settings_rev: int = 0
     typing_ended: int = 0
-    state: bytes = b""
-    """Of a room that is not warm: `cold` or `expired`."""
     is_member: int = 0
     ids: bytes = b""
-    """`known` or `unknown`: what the filter of message ids says."""
+    """`known` or `unknown`: what the filters of message ids say."""
+    filter: bytes = b""
+    """Which filters these are: `ids` of the head."""
     wait: int = 0
     """Milliseconds until the room has room for the events."""
     intents: bytes = b"[]"
@@ -95,8 +95,7 @@ _REPLY_FIELDS: dict[str, tuple[str, ...]] = {
     "nothing": ("epoch", "offset", "seq"),
     "behind": ("epoch",),
     "busy": ("wait",),
-    "cold": ("state",),
-    "ask": ("epoch", "ids", "seq"),
+    "ask": ("filter", "ids", "seq"),
     "exists": ("is_member",),
     "superseded": ("intents",),
 }

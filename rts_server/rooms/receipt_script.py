@@ -42,7 +42,7 @@ class MovedRoom:
     """What became of the moves in a room.
 
     Attributes:
-        state: `warm`, else nothing was done: `cold`, `expired`, or `broken`.
+        state: `warm`, else nothing was done: `cold` or `broken`.
         members: User id → their cursors; without those who are not members.
         publish_in: Seconds until what was not published yet may be; 0: nothing waits.
     """

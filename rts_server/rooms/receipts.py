@@ -66,7 +66,7 @@ class ReceiptWriter:
         self, user_id: str, cursors: Mapping[str, Cursors], move: Move
     ) -> dict[str, MovedCursors]:
         rooms = dict(await move(user_id, cursors))
-        cold = [room_id for room_id in cursors if rooms[room_id].state in ("cold", "expired")]
+        cold = [room_id for room_id in cursors if rooms[room_id].state == "cold"]
         if cold:
             await asyncio.gather(*map(self._room_log.load_if_cold, cold))
             rooms |= await move(user_id, {room_id: cursors[room_id] for room_id in cold})

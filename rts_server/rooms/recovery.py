@@ -61,13 +61,12 @@ class RoomRecovery:
         """
         warm = await self._snapshots.read_many([(room_id, ()) for room_id in positions_of])
         cold = [room_id for room_id, one in zip(positions_of, warm, strict=True) if one is None]
-        heads = await self._drains.settled_heads(cold, RECOVERY_DRAIN_WAIT_SECONDS)
-        positions = {room_id: head.position for room_id, head in heads.items() if head is not None}
-        positions |= await self._archived(heads.keys() - positions.keys())
+        settled = await self._drains.settled(cold, RECOVERY_DRAIN_WAIT_SECONDS)
+        positions = await self._archived(settled)
         missed = [room_id for room_id in positions if positions_of[room_id] - {positions[room_id]}]
         loaded = await asyncio.gather(*map(self._load, missed))
         failed = {room_id for room_id, done in zip(missed, loaded, strict=True) if not done}
-        return (positions_of.keys() - set(cold)) | (heads.keys() - failed)
+        return (positions_of.keys() - set(cold)) | (set(settled) - failed)
 
     async def _archived(self, room_ids: Iterable[str]) -> dict[str, Position]:
         """Positions of drained rooms, by their own items and those of their members."""

@@ -13,7 +13,7 @@ from rts_server.auth import Identity
 from rts_server.domain.roles import MEMBER, OWNER
 from rts_server.domain.room import NewRoom, RoomChange, RoomFields, RoomSettings
 from rts_server.persistence.archive import Archive
-from rts_server.roomlog.drains import ExpiredHead, RoomDrains
+from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.intents import room_left
 from rts_server.roomlog.log import RoomLog
 from rts_server.roomlog.pending_write import PendingWrite
@@ -88,11 +88,10 @@ class Rooms:
     async def public(self, room_id: str) -> PublicRoom:
         """The room without the fields of a member. Raises NotFound, Gone if it was deleted."""
         snapshot = await self._snapshots.read(room_id, ())
-        head = None
         if snapshot is None:
-            head = await self._drains.wait_settled(room_id)
+            await self._drains.wait_settled(room_id)
             snapshot = await self._snapshots.read(room_id, ())  # it may be warm by now
-        room = snapshot.public() if snapshot is not None else await self._archived(room_id, head)
+        room = snapshot.public() if snapshot is not None else await self._archived(room_id)
         if "deleted_at" in room:
             raise errors.Gone("The room was deleted.")
         return room
@@ -101,18 +100,15 @@ class Rooms:
         """Load a cold room. Raises Unavailable."""
         await self._appends.load_if_cold(room_id)
 
-    async def _archived(self, room_id: str, head: ExpiredHead | None) -> PublicRoom:
+    async def _archived(self, room_id: str) -> PublicRoom:
         stored = await self._archive.room(room_id)
         if stored is None or stored.room is None:
             raise errors.NotFound()
-        if head is None:
-            members = await self._archive.members(room_id)
-            count = sum(one.state == "in" for one in members)
-            head = ExpiredHead(last_position(stored, members), count)
-        epoch, offset = head.position
+        members = await self._archive.members(room_id)
+        epoch, offset = last_position(stored, members)
         room: PublicRoom = {
             **stored.room,
-            "member_count": head.member_count,
+            "member_count": sum(one.state == "in" for one in members),
             "seq": stored.seq,
             "epoch": epoch,
             "offset": offset,

@@ -97,7 +97,7 @@ class MemberListPayload(TypedDict):
 
 
 class MessageSendPayload(TypedDict):
-    """A message. `client_msg_id` is random and makes repetitions one message."""
+    """A message. `client_msg_id`, best a UUID version 7, makes repetitions one message."""
 
     room_id: str
     client_msg_id: str

@@ -15,7 +15,7 @@ from rts_server.domain.unread import MemberUnread, totals
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.protocol import cursor
-from rts_server.roomlog.drains import ExpiredHead, RoomDrains, queue_behind
+from rts_server.roomlog.drains import RoomDrains, queue_behind
 from rts_server.roomlog.rehydrate import changed_at
 from rts_server.types.answers import RoomsAnswer
 from rts_server.types.objects import Room, Totals
@@ -93,7 +93,7 @@ class InboxReader:
         """
         asked = [(room_id, [user_id])]
         snapshots = await self._snapshots.read_many(asked)
-        if snapshots[0] is None and not await self._drains.is_expired(room_id):
+        if snapshots[0] is None:
             await load(room_id)
             snapshots = await self._snapshots.read_many(asked)
         return await self.from_snapshots(user_id, [room_id], snapshots, partly=False)
@@ -176,12 +176,12 @@ class InboxReader:
         Their items may also raise the room's position: a change of a member is stored in the item
         of that member alone.
         """
-        if all(row.member_count_known for row in rows):
+        if not any(row.is_cold for row in rows):
             return [row.room for row in rows]
         return list(await asyncio.gather(*(self._with_member_count(row) for row in rows)))
 
     async def _with_member_count(self, row: InboxRow) -> Room:
-        if row.member_count_known:
+        if not row.is_cold:
             return row.room
         members = await self._archive.members(row.room_id)
         known = row.room["epoch"], row.room["offset"]
@@ -201,7 +201,7 @@ class InboxReader:
         uncertain = [
             row
             for row in rows
-            if row.position_uncertain and found[row.room_id] <= cursors.get(row.room_id, (0, 0))
+            if row.is_cold and found[row.room_id] <= cursors.get(row.room_id, (0, 0))
         ]
         for room in await self.with_member_counts(uncertain):
             found[room["room_id"]] = room["epoch"], room["offset"]
@@ -213,28 +213,24 @@ class InboxReader:
         Redis is asked once more after the drain: another instance may have loaded a room meanwhile,
         and its state in Redis is then newer than the archive (D9).
         """
-        heads = await self._drains.settled_heads(
+        settled = await self._drains.settled(
             cold, PARTIAL_DRAIN_WAIT_SECONDS if partly else DRAIN_WAIT_SECONDS
         )
-        if len(heads) < len(cold):
+        if left := len(cold) - len(settled):
             if not partly:
                 raise queue_behind()
-            left = len(cold) - len(heads)
             log.warning("queue behind: cold rooms left out", extra={"rooms": left})
-        loaded = await self._snapshots.read_many([(room_id, [user_id]) for room_id in heads])
-        warm = {r: one for r, one in zip(heads, loaded, strict=True) if one is not None}
+        loaded = await self._snapshots.read_many([(room_id, [user_id]) for room_id in settled])
+        warm = {r: one for r, one in zip(settled, loaded, strict=True) if one is not None}
         rows = [
             warm_row(room_id, one, view)
             for room_id, one in warm.items()
             if (view := one.members[user_id])
         ]
-        still = {r: head for r, head in heads.items() if r not in warm}
-        return rows + await self._cold_rows(user_id, still)
+        return rows + await self._cold_rows(user_id, [r for r in settled if r not in warm])
 
-    async def _cold_rows(
-        self, user_id: str, heads: Mapping[str, ExpiredHead | None]
-    ) -> list[InboxRow]:
-        rooms = await self._archive.rooms(heads)
+    async def _cold_rows(self, user_id: str, room_ids: list[str]) -> list[InboxRow]:
+        rooms = await self._archive.rooms(room_ids)
         members = await self._archive.memberships(user_id, rooms)
         pairs = [
             (stored, stored.room, member)
@@ -245,7 +241,7 @@ class InboxReader:
         ]
         counts = await asyncio.gather(*(self._uncounted(stored, one) for stored, _, one in pairs))
         return [
-            cold_row(stored, room, member, uncounted, heads[stored.room_id])
+            cold_row(stored, room, member, uncounted)
             for (stored, room, member), uncounted in zip(pairs, counts, strict=True)
         ]
 

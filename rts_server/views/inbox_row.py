@@ -8,7 +8,6 @@ from rts_server.domain.room import RoomFields
 from rts_server.domain.standing import Standing
 from rts_server.domain.unread import MemberUnread, counts_in_totals, unread_count
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
-from rts_server.roomlog.drains import ExpiredHead
 from rts_server.roomlog.rehydrate import last_position, milliseconds
 from rts_server.types.objects import PublicRoom, Room
 from rts_server.views.snapshots import MemberView, RoomSnapshot, for_member
@@ -21,8 +20,8 @@ class InboxRow:
     `active_ms`: time of the last activity, the sort key. `room`: the protocol's room as the user
     sees it. `in_totals`: whether its unread messages count in the totals. `uncounted`: messages
     above read_seq that never count as unread. `has_settings`: the user has muted or hidden it at
-    least once. `position_uncertain`: the position is a lower bound from the archive, which may lack
-    changes of other members. `member_count_known`: if False, `with_member_counts` reads it.
+    least once. `is_cold`: read from the archive, so the position is a lower bound, which may lack
+    changes of other members, and the number of members is read by `with_member_counts`.
     """
 
     active_ms: int
@@ -31,8 +30,7 @@ class InboxRow:
     in_totals: bool
     uncounted: int
     has_settings: bool = False
-    position_uncertain: bool = False
-    member_count_known: bool = True
+    is_cold: bool = False
 
     @property
     def unread(self) -> int:
@@ -80,17 +78,10 @@ def warm_row(room_id: str, snapshot: RoomSnapshot, view: MemberView) -> InboxRow
 
 
 def cold_row(
-    stored: StoredRoom,
-    fields: RoomFields,
-    member: StoredMember,
-    uncounted: int,
-    head: ExpiredHead | None,
+    stored: StoredRoom, fields: RoomFields, member: StoredMember, uncounted: int
 ) -> InboxRow:
-    """The row of a cold room, for the member whose item is given.
-
-    `head`: what Redis still has of the room, None if only the archive knows it.
-    """
-    epoch, offset = head.position if head else last_position(stored, [member])
+    """The row of a cold room, for the member whose item is given."""
+    epoch, offset = last_position(stored, [member])
     unread = unread_count(stored.seq, member.read_seq, uncounted)
     view = MemberView(
         member.role,
@@ -102,7 +93,7 @@ def cold_row(
     )
     room: PublicRoom = {
         **fields,
-        "member_count": head.member_count if head else 0,
+        "member_count": 0,
         "seq": stored.seq,
         "epoch": epoch,
         "offset": offset,
@@ -118,6 +109,5 @@ def cold_row(
         in_totals,
         uncounted,
         member.settings_rev > 0,
-        position_uncertain=head is None,
-        member_count_known=head is not None,
+        is_cold=True,
     )

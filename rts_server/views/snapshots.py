@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import room_script
 from rts_server.types.objects import LastMessage, PublicRoom, Room
 from rts_server.views.activity import last_activity
-from rts_server.views.standings import StandingReader
+from rts_server.views.standings import StandingReader, ignore_seen
 
 _JOIN = room_script(Path(__file__).with_name("join.lua"))
 _EVENTS = room_script(Path(__file__).with_name("events.lua"))
@@ -124,9 +124,12 @@ class EventRange:
 class SnapshotReader:
     """Reads warm rooms from Redis. A room that is not warm is None: read the archive instead."""
 
-    def __init__(self, redis: Redis | RedisPipeline) -> None:
+    def __init__(
+        self, redis: Redis | RedisPipeline, on_seen: Callable[[str, int], None] = ignore_seen
+    ) -> None:
+        """`on_seen`: see `StandingReader`."""
         self._redis = redis
-        self._standings = StandingReader(redis)
+        self._standings = StandingReader(redis, on_seen)
         self._concurrent_reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
 
     async def read(self, room_id: str, user_ids: Sequence[str]) -> RoomSnapshot | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,6 +22,12 @@ MAX_GAP_EVENTS = 10
 MAX_EVENTS = 100
 """Missed events of all rooms together that are read here."""
 _REPLICATION = packed("INFO", "replication")
+_HEAD = ("epoch", "offset", "seq", "fence", "shape", "touched", "renewed", "forgotten")
+"""Fields of a head that are read."""
+
+
+def ignore_seen(room_id: str, used_ms: int) -> None:
+    """Do nothing: rooms that are read stay no longer in Redis for it."""
 
 
 class _Read(NamedTuple):
@@ -66,8 +72,12 @@ class StandingReader:
     are not read here may be missing: what is replied was true when the last event was appended.
     """
 
-    def __init__(self, redis: Redis | RedisPipeline) -> None:
+    def __init__(
+        self, redis: Redis | RedisPipeline, on_seen: Callable[[str, int], None] = ignore_seen
+    ) -> None:
+        """`on_seen(room_id, used_ms)`: a room was read whose expiry was last moved at that time."""
         self._redis = redis
+        self._on_seen = on_seen
         self._uncounted = UncountedMessages()
 
     async def read(
@@ -93,6 +103,7 @@ class StandingReader:
             numbers = _numbers(head, mine, identity)
             if numbers is None:
                 continue
+            self._on_seen(room_id, max(int(head[5]), int(head[6] or 0)))
             position, seq, read_seq, delivered_seq = numbers
             gap = 0 if cursor == position else _short_gap(cursor, position, budget)
             above = self._above(room_id, _version(head), read_seq) if seq > read_seq else 0
@@ -176,7 +187,7 @@ def _commands(room_id: str) -> tuple[bytes, bytes]:
     rooms sends a hundred of them.
     """
     names, empty = keys.room(room_id), ("", "", "")
-    head = packed("HMGET", names.head, "epoch", "offset", "seq", "fence", "shape")
+    head = packed("HMGET", names.head, *_HEAD)
     return head, packed("HMGET", names.cursors, *empty).removesuffix(_words(*empty))
 
 
@@ -196,8 +207,8 @@ def _numbers(head: Any, mine: Any, identity: bytes | None) -> tuple[Position, in
     """Return position, seq, read_seq and delivered_seq, None if a key is not as expected."""
     if isinstance(head, Exception) or isinstance(mine, Exception):
         return None
-    (epoch, offset, seq, fence, shape), (read, delivered, _) = head, mine
-    if not (epoch and offset and seq and fence and shape and read and delivered):
+    (epoch, offset, seq, fence, shape, touched, *_), (read, delivered, _) = head, mine
+    if not (epoch and offset and seq and fence and shape and touched and read and delivered):
         return None
     if len(fence) != 81 or fence[41:] != identity:
         return None
@@ -209,8 +220,8 @@ def _numbers(head: Any, mine: Any, identity: bytes | None) -> tuple[Position, in
 
 def _version(head: Any) -> Version:
     """Return what the uncounted messages of a room depend on."""
-    epoch, _, _, fence, shape = head
-    return Version(fence, int(epoch), int(shape.rpartition(b":")[2]))
+    epoch, _, _, fence, shape, _, _, forgotten = head
+    return Version(fence, int(epoch), int(shape.rpartition(b":")[2]), forgotten)
 
 
 def _short_gap(cursor: Position | None, position: Position, budget: int) -> int | None:

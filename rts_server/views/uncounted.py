@@ -14,13 +14,14 @@ MAX_KEPT_SEQS = 100
 class Version(NamedTuple):
     """What the uncounted messages of a room depend on.
 
-    The set of a room only grows while its head has one fence and one epoch, so with the same size
-    it is the same set.
+    The set of a room only grows while its head has one fence, one epoch and the same number of
+    forgotten ones, so with the same size it is the same set.
     """
 
     fence: bytes
     epoch: int
     size: int
+    forgotten: bytes | None = None
 
 
 class UncountedMessages:

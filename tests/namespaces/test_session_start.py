@@ -20,6 +20,7 @@ from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.subscription_handlers import SubscriptionHandlers
 from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.roomlog.connected_rooms import ConnectedRooms
 from rts_server.roomlog.log import RoomLog
 from rts_server.rooms.introductions import Introductions
 from rts_server.rooms.receipt_script import Cursors, MovedCursors
@@ -113,6 +114,7 @@ async def client(bench: Bench, valkey_url: str, room_id: str) -> AsyncIterator[C
         memberships=user_memberships(redis),
         receipts=MessageMeanwhile(bench, receipts),
         introductions=cast(Introductions, introduced),
+        connected_rooms=ConnectedRooms(settings, redis, cast(Any, None)),
     )
     identity = Identity("bob", 2_000_000_000)
     read = {room_id: (1, 1)}

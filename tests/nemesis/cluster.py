@@ -24,7 +24,11 @@ QUEUES = ("chat-message-queue.fifo", "chat-room-queue", "chat-cursor-queue")
 FUNCTIONS = ("chat-message-to-db", "chat-room-to-db")
 START_WITHIN = 60.0
 SETTLE_WITHIN = 90.0
-TIMES = FAST | {"RTS_DURABLE_WAIT": "1.5", "RTS_PING_INTERVAL": "3", "RTS_PING_TIMEOUT": "3"}
+TRIMS = {"RTS_HOT_LOG_FLOOR": "5", "RTS_HOT_LOG_AGE": "60", "RTS_HOT_LOG_EVENTS": "5"}
+"""Hot logs are trimmed in the middle of the faults."""
+TIMES = (
+    FAST | TRIMS | {"RTS_DURABLE_WAIT": "1.5", "RTS_PING_INTERVAL": "3", "RTS_PING_TIMEOUT": "3"}
+)
 
 
 class Cluster(World):

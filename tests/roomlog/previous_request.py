@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
+from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings, ms
@@ -20,6 +22,19 @@ HERE = Path(__file__).with_name("previous_release")
 def previous_script(*names: str) -> Script:
     """Return a script of a room, of the release before."""
     return Script(*(HERE / f"{name}.lua" for name in ("identity", "fence", *names)))
+
+
+class PreviousInstall:
+    """Its install.lua, called with a room as this release sends it; it has two times to live."""
+
+    def __init__(self) -> None:
+        self._script = previous_script("ids", "install")
+
+    async def evaluate(self, redis: Redis, names: Sequence[str], args: Sequence[str]) -> Any:
+        """Install the room. Returns the reply."""
+        room = orjson.loads(args[0])
+        room |= {"log_ttl": room["ttl"], "head_ttl": room["ttl"]}
+        return await self._script.evaluate(redis, names, [orjson.dumps(room).decode()])
 
 
 def previous_call(request: AppendRequest, settings: Settings, nonce: str = "nonce") -> ScriptCall:
@@ -39,8 +54,8 @@ def previous_call(request: AppendRequest, settings: Settings, nonce: str = "nonc
         "member_limit": settings.limits.group_members,
         "log_floor": ms(settings.hot_log_floor),
         "log_events": settings.hot_log_events,
-        "log_ttl": ms(settings.hot_log_ttl),
-        "head_ttl": ms(settings.head_ttl),
+        "log_ttl": ms(settings.room_ttl),
+        "head_ttl": ms(settings.room_ttl),
         "idem_ttl": ms(settings.idempotency_ttl),
         "must_not_exist": request.must_not_exist,
         "group_only": request.group_only,

@@ -84,6 +84,7 @@ async def play(url: str, ops: list[tuple[str, str, Any]], log_events: int) -> No
             written = [e for e in request.events if not e.op or e.op in affected]
             at += len(written)
             seq += sum(event.allocates_seq for event in written)
+            await bench.trim(room_id)
             assert [int(n) for n in answer[2:5]] == [1, at, seq]
             await whole(bench, room_id, at, seq)
 

@@ -41,11 +41,11 @@ class Loads:
     """A loader that keeps its arguments."""
 
     def __init__(self) -> None:
-        self.loads: list[tuple[str, bool, bool]] = []
+        self.loads: list[tuple[str, bool]] = []
 
-    async def load(self, room_id: str, nonce: str, *, expired: bool, create: bool) -> None:
+    async def load(self, room_id: str, nonce: str, *, create: bool) -> None:
         """Note it."""
-        self.loads.append((nonce, expired, create))
+        self.loads.append((nonce, create))
 
 
 def appender(script: Replies, loader: Any = None, seconds: float = 5.0) -> Appender:
@@ -89,9 +89,9 @@ async def test_a_command_that_meets_its_own_append_is_no_duplicate(own: bool) ->
 async def test_a_cold_room_is_loaded_under_the_claim_of_the_command() -> None:
     """The room is loaded once, and then the same call is repeated."""
     loader = Loads()
-    script = Replies(AppendReply("cold", state=b"expired"), AppendReply("nothing", epoch=3))
+    script = Replies(AppendReply("cold"), AppendReply("nothing", epoch=3))
     assert await appender(script, loader).append(REQUEST) == NoOp(3)
-    assert loader.loads == [(script.calls[0]["nonce"], True, False)]
+    assert loader.loads == [(script.calls[0]["nonce"], False)]
 
 
 @pytest.mark.parametrize(

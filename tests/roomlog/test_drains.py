@@ -16,7 +16,7 @@ from rts_server.config import Settings
 from rts_server.domain.message import MessageDraft
 from rts_server.views import inbox as chatlist
 from rts_server.views.history import AS_OPERATOR, SeqRange
-from tests.helpers.bench import HOT, Bench
+from tests.helpers.bench import Bench
 from tests.helpers.deployed import Deployed
 from tests.helpers.waiting import PATIENCE
 
@@ -153,16 +153,7 @@ async def test_a_room_that_expired_needs_no_barrier(deployed: Deployed) -> None:
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m1", "one")
     await deployed.store()
-    names = keys.room(room_id)
-    for name in HOT:
-        await deployed.redis.delete(getattr(names, name))
-    await deployed.redis.hset(names.head, "touched", 1)
-    (row,) = (await deployed.services.inboxes.read_rooms("alice", [room_id])).rows
-    assert (row.room["epoch"], row.room["offset"], row.position_uncertain) == (1, 3, False)
-    await deployed.redis.delete(names.head)
-    generation = keys.generation(keys.partition(room_id))
-    identity = (await deployed.services.recovery.generation()).split(" ")[0]
-    await deployed.redis.set(generation, f"{identity} 1")  # this Redis is older than a head gets
+    await deployed.expire(room_id)
     page, _ = await deployed.services.history.page(room_id, "alice", PAGE)
     assert [m["text"] for m in page] == ["one"]
     assert await deployed.outbox() == []

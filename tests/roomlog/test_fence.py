@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis as Blocking
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from rts_server import keys
@@ -148,62 +147,18 @@ async def test_keys_of_another_partition_of_the_room_do_not_matter(bench: Bench)
     assert await bench.state(other) == "warm"
 
 
-async def expired(redis: Redis, room_id: str, *, head: bool = False) -> None:
-    """Wait until Redis has expired the hot keys."""
+async def test_a_room_leaves_redis_as_a_whole(bench: Bench) -> None:
+    """All its keys expire `room_ttl` after the last event; then it is cold."""
+    bench.settings = replace(bench.settings, room_ttl=0.2, idempotency_ttl=0.05, hot_log_floor=0.0)
+    room_id = await full(bench)
     room = keys.room(room_id)
-    watched = [getattr(room, name) for name in HOT] + ([room.head] if head else [])
-    while await redis.exists(*watched):
+    names = [room.head, *(getattr(room, name) for name in HOT)]
+    ends = {await bench.redis.pexpiretime(name) for name in names} - {-2}
+    assert len(ends) == 1
+    while await bench.redis.exists(*names):
         continue
-
-
-async def test_hot_keys_that_expired_in_time_make_the_room_expired(bench: Bench) -> None:
-    """After `log_ttl` only the head is left; a load brings the room back under the same epoch."""
-    bench.settings = replace(bench.settings, hot_log_ttl=0.2, hot_log_floor=0.0)
-    room_id = await full(bench)
-    epoch, offset, seq = [
-        int((await bench.head(room_id))[n]) for n in (b"epoch", b"offset", b"seq")
-    ]
-    await expired(bench.redis, room_id)
-    answer = await bench.append(message(room_id, "alice", "n"))
-    assert (answer[0], answer[2]) == ("cold", b"expired")
-    bench.settings = replace(bench.settings, hot_log_ttl=60.0)
-    members = ["alice", "bob"]
-    assert await bench.install(room_id, members, mode="expired", epoch=epoch, seq=seq) == "ok"
-    assert await bench.state(room_id) == "warm"
-    woken = await bench.append(message(room_id, "alice", "n"))
-    assert woken[0] == "ok"
-    assert [int(n) for n in woken[2:5]] == [epoch, offset + 1, seq + 1]
-
-
-@pytest.mark.parametrize("moved", ["members", "epoch", "too early"])
-async def test_an_expired_room_whose_archive_disagrees_gets_a_new_epoch(
-    bench: Bench, moved: str
-) -> None:
-    """Other members, another epoch, or keys gone too early: something was lost."""
-    ttl = 60.0 if moved == "too early" else 0.2
-    bench.settings = replace(bench.settings, hot_log_ttl=ttl, hot_log_floor=0.0)
-    room_id = await full(bench)
-    if moved == "too early":
-        await bench.redis.delete(*(getattr(keys.room(room_id), name) for name in HOT))
-    else:
-        await expired(bench.redis, room_id)
-    state = (await bench.append(message(room_id, "alice", "n")))[2]
-    assert state == (b"cold" if moved == "too early" else b"expired")
-    members = ["alice"] if moved == "members" else ["alice", "bob"]
-    epoch = 2 if moved == "epoch" else 1
-    assert await bench.install(room_id, members, mode="expired", epoch=epoch) == "moved"
-    assert await bench.state(room_id) == state.decode()
-
-
-async def test_the_head_outlives_its_hot_keys_and_then_the_room_is_cold(bench: Bench) -> None:
-    """Without a head nothing says whether the room expired."""
-    bench.settings = replace(
-        bench.settings, hot_log_ttl=0.05, head_ttl=0.05, idempotency_ttl=0.05, hot_log_floor=0.0
-    )
-    room_id = await full(bench)
-    await expired(bench.redis, room_id, head=True)
-    answer = await bench.append(message(room_id, "alice", "n"))
-    assert (answer[0], answer[2]) == ("cold", b"cold")
+    assert await bench.state(room_id) == "cold"
+    assert await bench.outcome(message(room_id, "alice", "n")) == "cold"
 
 
 async def test_a_claim_ends_by_itself(bench: Bench) -> None:

@@ -20,7 +20,7 @@ from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.roomlog.script import APPEND
 from tests.helpers.bench import HOT, SCRIPTS, Bench, append, failed, group, message
-from tests.roomlog.previous_request import previous_call, previous_script
+from tests.roomlog.previous_request import PreviousInstall, previous_call, previous_script
 
 OLD_APPEND = previous_script("ids", "append")
 OLD_JOIN = previous_script("join")
@@ -52,15 +52,19 @@ async def old_append(redis: Redis, request: AppendRequest, settings: Settings) -
 
 
 async def written(bench: Bench, room_id: str) -> list[Any]:
-    """Everything of the room in Redis, without times and ids of entries."""
+    """Everything of the room in Redis, without times, ids of entries and ids of requests."""
     room = keys.room(room_id)
     redis: Any = bench.redis
     head = await bench.head(room_id)
     state: list[Any] = [
-        sorted((k, v) for k, v in head.items() if k not in (b"last_ms", b"touched"))
+        sorted(
+            (k, v) for k, v in head.items() if k not in (b"last_ms", b"touched", b"ids", b"ids_seq")
+        )
     ]
     state += [sorted((await redis.hgetall(key)).items()) for key in (room.members, room.cursors)]
-    state += [await redis.xrange(room.log), await redis.xrange(room.outbox)]
+    log: Any = await redis.xrange(room.log)
+    # `k`, which the release before does not know, is at the end, where it does not read.
+    state += [[(at, {**fields, b"k": b""}) for at, fields in log], await redis.xrange(room.outbox)]
     state += [
         await redis.zrange(key, 0, -1, withscores=True) for key in (room.seqs, room.uncounted)
     ]
@@ -128,7 +132,7 @@ async def test_a_loss_is_cold_to_both_and_either_load_warms_it_for_both(
 ) -> None:
     """No release takes for cold what the other loaded: that would be a load, and an epoch, each."""
     room_id = await bench.group("alice", "bob")
-    old_install = previous_script("ids", "install")
+    old_install = PreviousInstall()
     for epoch, install in ((2, rehydrate._INSTALL), (3, old_install)):
         await bench.redis.delete(keys.room(room_id).cursors)
         request = message(room_id, "alice", f"m{epoch}")
@@ -151,9 +155,10 @@ async def test_both_releases_trim_and_prolong_one_log(bench: Bench) -> None:
             assert await bench.outcome(request) == "ok"
         else:
             assert (await old_append(bench.redis, request, bench.settings))[0] == "ok"
+        await bench.trim(room_id)
     offsets = [event["offset"] for event in await bench.events(room_id)]
     assert offsets == list(range(offsets[0], 123))
-    assert 40 <= len(offsets) <= 43
+    assert len(offsets) == 40
     room = keys.room(room_id)
     ends = {await bench.redis.pexpiretime(getattr(room, name)) for name in HOT} - {-2}
     assert len(ends) == 1

@@ -10,16 +10,14 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from redis.asyncio import Redis
 
 from rts_server import errors, keys, metrics
 from rts_server.auth import Identity
-from rts_server.config import Settings
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog import rehydrate as cold
 from rts_server.roomlog.request import MembershipChange, NewMember
 from rts_server.types.commands import RoomCreatePayload
-from tests.helpers.bench import HOT, Bench
+from tests.helpers.bench import Bench
 from tests.helpers.deployed import Deployed
 
 
@@ -271,30 +269,6 @@ async def test_the_claim_of_a_command_that_timed_out_is_released(deployed: Deplo
     async with deployed.relaying():
         done = await deployed.send(room_id, "alice", "next")
         assert await done.durability == "queued"
-
-
-async def test_an_expired_room_is_restored_under_the_same_epoch(
-    redis: Redis, valkey_url: str, tables: None
-) -> None:
-    """Members and cursors come back, without a barrier, a new epoch or an event."""
-    settings = Settings(redis_url=valkey_url, hot_log_ttl=60.0, hot_log_floor=0.0)
-    async with Deployed(settings, redis) as deployed:
-        room_id = await deployed.group("alice", "bob")
-        await deployed.send(room_id, "alice", "m0")
-        await deployed.services.memberships.add(room_id, "alice", ["carol"], "member")
-        await deployed.store()
-        before = await deployed.services.snapshots.read(room_id, ["alice", "bob", "carol"])
-        for name in HOT:
-            await redis.pexpire(getattr(keys.room(room_id), name), 0)
-        await redis.hset(keys.room(room_id).head, "touched", 1)  # long ago
-        done = await deployed.send(room_id, "bob", "m1")
-        assert done.result is not None
-        assert before is not None
-        assert (done.result.epoch, done.result.offset) == (1, before.position[1] + 1)
-        after = await deployed.services.snapshots.read(room_id, ["alice", "bob", "carol"])
-        assert seqs(before) == {"alice": (1, 0), "bob": (0, 1), "carol": (1, 0)}
-        assert seqs(after) == {"alice": (1, 1), "bob": (3, 0), "carol": (1, 1)}
-        assert await barriers(deployed) == []
 
 
 async def test_installing_leaves_the_outbox_alone(bench: Bench) -> None:

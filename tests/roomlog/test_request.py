@@ -266,75 +266,7 @@ async def test_message_failed_with_a_key_of_another_type_is_all_or_nothing(
     assert await bench.dump() == before
 
 
-# Trimming
-
-
-async def offsets(bench: Bench, room_id: str) -> list[int]:
-    """The offsets in the hot log."""
-    return [event["offset"] for event in await bench.events(room_id)]
-
-
-async def test_inside_the_floor_nothing_is_trimmed(bench: Bench) -> None:
-    """However many events there are, those younger than the floor stay."""
-    bench.settings = replace(bench.settings, hot_log_events=1, hot_log_floor=900.0)
-    room_id = await bench.group("alice")
-    for n in range(30):
-        await bench.append(message(room_id, "alice", f"m{n}"))
-    assert await offsets(bench, room_id) == list(range(1, 33))
-
-
-async def test_beyond_the_floor_the_count_holds(bench: Bench) -> None:
-    """The newest events stay, without a hole; seqs and changes are trimmed with their events."""
-    bench.settings = replace(bench.settings, hot_log_events=5, hot_log_floor=0.0)
-    room_id = await bench.group("alice")
-    for n in range(20):
-        sent = message(room_id, "alice", f"m{n}")
-        await bench.append(sent)
-        if n % 3 == 0:
-            await bench.append(failed(room_id, sent.request_id, n + 1))
-    kept = await offsets(bench, room_id)
-    head = int((await bench.head(room_id))[b"offset"])
-    assert kept == list(range(head - 4, head + 1))
-    events_kept = await bench.events(room_id)
-    room = keys.room(room_id)
-    assert await bench.redis.zcard(room.seqs) == sum(
-        e["type"] == "message.new" for e in events_kept
-    )
-    failures = {e["data"]["message_id"] for e in events_kept if e["type"] == "message.failed"}
-    names: Any = await bench.redis.hkeys(room.changed)
-    changed = {name.decode() for name in names}
-    assert changed == failures
-    assert await bench.state(room_id) == "warm"
-
-
-async def test_beyond_the_floor_the_age_holds(bench: Bench) -> None:
-    """Events older than `log_ttl` are trimmed even below the count."""
-    bench.settings = replace(bench.settings, hot_log_events=15, hot_log_floor=0.0)
-    room_id = await bench.group("alice")
-    for n in range(6):
-        await bench.append(message(room_id, "alice", f"m{n}"))
-    seconds, micros = await bench.redis.time()
-    while await bench.redis.time() < (seconds + 1, micros):
-        continue
-    bench.settings = replace(bench.settings, hot_log_ttl=1.0)
-    for n in range(6, 9):
-        assert await bench.outcome(message(room_id, "alice", f"m{n}")) == "ok"
-    assert await offsets(bench, room_id) == [9, 10, 11]
-
-
-async def test_a_long_log_is_trimmed_once_in_32_events(bench: Bench) -> None:
-    """Beside the count it may keep as many events more, so that most messages read none of them."""
-    bench.settings = replace(bench.settings, hot_log_events=500, hot_log_floor=0.0)
-    room_id = await bench.group("alice")
-    lengths = []
-    for n in range(600):
-        await bench.append(message(room_id, "alice", f"m{n}"))
-        lengths.append(await bench.redis.xlen(keys.room(room_id).log))
-    assert max(lengths) < 500 + 32
-    assert min(lengths[500:]) == 500
-    kept = await offsets(bench, room_id)
-    assert kept == list(range(kept[0], 603))
-    assert await bench.redis.zcard(keys.room(room_id).seqs) == len(kept)
+# The hot log
 
 
 async def test_events_before_the_hot_log_are_gone(bench: Bench) -> None:
@@ -343,6 +275,7 @@ async def test_events_before_the_hot_log_are_gone(bench: Bench) -> None:
     room_id = await bench.group("alice")
     for n in range(20):
         await bench.append(message(room_id, "alice", f"m{n}"))
+    assert await bench.trim(room_id) == 17
     for offset in range(23):
         answer = await bench.behind(room_id, 1, offset)
         assert answer[1:3] == [1, 22]

@@ -15,7 +15,7 @@ from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.domain.size_limits import SizeLimits
 from rts_server.views.history import SeqRange, epoch_of
-from tests.helpers.bench import failed
+from tests.helpers.bench import Bench, failed
 from tests.helpers.deployed import Deployed
 
 CASES = {
@@ -58,6 +58,7 @@ async def test_any_page_is_a_piece_of_one_sequence(
     )
     async with Deployed(settings, redis) as deployed:
         room_id, expected = await filled(deployed, given_case)
+        await Bench(redis, settings).trim(room_id)
         whole, more = await deployed.services.history.page(
             room_id, "alice", SeqRange(0, None, 100, "oldest")
         )

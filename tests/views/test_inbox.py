@@ -106,7 +106,7 @@ async def calls(bench: Bench) -> Counter[str]:
 
 
 @pytest.mark.parametrize("rooms", [3, 30])
-async def test_rooms_that_expired_are_read_in_batches(deployed: Deployed, rooms: int) -> None:
+async def test_rooms_that_left_redis_are_read_in_batches(deployed: Deployed, rooms: int) -> None:
     """Three items of each, and a query for each with unread messages; none while they are warm."""
     reader = f"reader-{rooms}"
     room_ids = [await deployed.group("alice", reader) for _ in range(rooms)]

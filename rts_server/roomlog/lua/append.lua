@@ -6,9 +6,9 @@
 --   ok         epoch, offset, seq, ts, entries, status, typing_ended; not of a plain message: affected, settings_rev
 --   duplicate  epoch, offset, seq, ts, entries, affected, status, nonce: the first result, as it is now
 --   nothing    epoch, offset, seq: everything was so already
---   cold       state (cold or expired): the caller has the claim and loads the room
+--   cold       the caller has the claim and loads the room
 --   loading    somebody else loads it          behind  epoch: it is later than max_epoch
---   ask        epoch, ids, seq: ask the archive     exists  is_member: a creation met the room
+--   ask        filter, ids, seq: ask the archive    exists  is_member: a creation met the room
 --   busy       wait (ms): the room is above its rate
 --   late       the deadline has passed         moved   the state that the request was built on is stale
 --   superseded intents (JSON): some of a replay's; it comes again without them
@@ -25,7 +25,7 @@ local function append(keys, args)
   local state
   head = read_head()
   state, sizes = state_of(head, now, head and look_for_seldom_keys())
-  if state ~= 'warm' then return claim(state) end
+  if state ~= 'warm' then return claim() end
 
   -- 2. Idempotency comes before the guards: a retry gets its first result even if its sender was removed since (D7).
   -- What the origin appended in an earlier epoch may be lost, and must be replayed first (D3).
@@ -48,7 +48,7 @@ local function append(keys, args)
   if not is_message then write_settings_and_expiry() end
 
   -- 5. The head with the new sizes of the hot keys (`shape`), which the next fence compares.
-  trim()
+  note_size()
   prolong()
   write_head()
 

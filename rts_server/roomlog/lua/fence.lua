@@ -40,33 +40,37 @@ local function text_of(number)
   return text
 end
 
-local EMPTY = '0:0:0:0:0:0'
 -- The fields of the head:
 --   epoch, offset, seq  position of the last event, and seq of the last message
 --   fence       identity of the Redis that the room was installed in
 --   shape       sizes of the six hot keys after the last write, in the order of KEYS
---   touched     time (ms) at which the expiry of the hot keys was last moved
---   ttl         ms from `touched` until the hot keys expire
+--   touched     time (ms) at which an append last moved the expiry of the keys
+--   ttl         ms from `touched` until they expire
+--   renewed     time (ms) at which the connect of a member last moved it, see renew.lua; absent for never
 --   room        the room's own fields (JSON); absent while only an epoch and a seq are known
 --   last        the last message as lists show it (JSON), '' or absent for none
 --   last_ms     time (ms) of that message
 --   frozen      1 if only owners and admins may send, else 0
---   ids_until   time (ms) until which the idempotency keys know every message of the room; 0 for a loaded room
+--   ids_until   time (ms) until which the idempotency keys know every message of the room; 0 for a loaded room, and
+--               once its log was trimmed
+--   ids, ids_seq  which messages the filters of message ids have, see ids.lua
 --   starts      JSON list of [epoch, seq before its first message], oldest epoch first
 --   full_at     time (ms) at which the room may have a whole burst of events again, see append/guards.lua
+--   forgotten   how many uncounted messages were forgotten; absent for none
 --   hidden      ids of the members who have hidden the room, with spaces between
 -- `room`, `last`, `last_ms` and `starts` are read by readers of the room; append.lua reads them, and everybody reads
 -- `ttl`, where they need it.
 local function read_head(...)
   local values = redis.pcall('HMGET', HEAD, 'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'frozen',
-    'ids_until', 'hidden', 'full_at', ...)
+    'ids_until', 'hidden', 'full_at', 'ids', 'ids_seq', ...)
   if values.err then return nil end
-  local epoch, offset, seq, fence, shape, touched, frozen, ids_until, hidden, full_at, room, last, last_ms, starts =
-    unpack(values)
+  local epoch, offset, seq, fence, shape, touched, frozen, ids_until, hidden, full_at, ids, ids_seq, room, last,
+    last_ms, starts = unpack(values)
   if not (epoch and offset and seq and fence and touched) then return nil end
   return {epoch = tonumber(epoch), offset = tonumber(offset), seq = tonumber(seq), fence = fence, shape = shape,
     touched = tonumber(touched), frozen = frozen, ids_until = ids_until, hidden = hidden or '',
-    full_at = full_at or nil, room = room or nil, last = last or nil, last_ms = last_ms or nil, starts = starts or nil}
+    full_at = full_at or nil, ids = ids or nil, ids_seq = tonumber(ids_seq or nil), room = room or nil,
+    last = last or nil, last_ms = last_ms or nil, starts = starts or nil}
 end
 
 local function hot_ttl() return tonumber(redis.call('HGET', HEAD, 'ttl') or 0) end
@@ -92,14 +96,13 @@ local function shape_of(sizes)
 end
 
 -- State, and sizes of the hot keys, for a head that was read.
--- 'warm': everything is here, written by this Redis. 'expired': only the hot keys expired, on time.
--- 'cold': anything else, a lost or foreign key included; never half a room.
+-- 'warm': everything is here, written by this Redis. 'cold': anything else, a lost or foreign key included; never half
+-- a room.
 local function state_of(head, now, last_absent)
   if not (head and is_written_here(head.fence, now)) then return 'cold' end
   local sizes = hot_sizes(last_absent)
   local found = sizes and shape_of(sizes)
   if found and found == head.shape then return 'warm', sizes end
-  if found == EMPTY and now >= head.touched + hot_ttl() - 1 then return 'expired' end
   return 'cold'
 end
 

@@ -8,11 +8,7 @@ if state == 'warm' then
   redis.call('DEL', CLAIM)
   return 'warm'
 end
-if room.mode == 'expired' and (state ~= 'expired' or head.epoch ~= room.epoch
-    or tonumber(head.shape:match('^%d+')) ~= #room.members) then
-  return 'moved'
-end
-if room.mode ~= 'expired' and head.epoch and head.epoch >= room.epoch then return 'moved' end
+if head.epoch and head.epoch >= room.epoch then return 'moved' end
 
 -- Cursors here may be ahead of the archive, which receives them late (D4); but never beyond the seq (D8).
 local function ahead(name, stored)
@@ -34,27 +30,24 @@ for _, member in ipairs(room.members) do
 end
 for _, seq in ipairs(room.uncounted) do redis.call('ZADD', UNCOUNTED, seq, seq) end
 
-if room.mode ~= 'expired' then
-  redis.call('DEL', HEAD)
-  local first = room.mode == 'new' and room.epoch == 1  -- then no message of it is anywhere
-  redis.call('HSET', HEAD, 'epoch', room.epoch, 'offset', 0, 'seq', room.seq, 'starts', room.starts,
-    'ids_until', first and now + room.idem_ttl or 0)
-  redis.call('DEL', ids_key())
-  redis.call('BITFIELD', ids_key(), 'SET', 'u2', 0, first and COMPLETE or BEGUN)
-  redis.call('PEXPIRE', ids_key(), room.head_ttl)
-  if room.mode == 'load' then
-    redis.call('HSET', HEAD, 'offset', 1, 'room', room.room, 'frozen', room.frozen and 1 or 0)
-    if room.last then redis.call('HSET', HEAD, 'last', room.last, 'last_ms', room.last_ms) end
-    local text = room.event[1] .. rfc3339(now) .. room.event[2]
-    redis.call('XADD', LOG, room.epoch .. '-1', 'e', text, 't', now)
-    redis.call('PUBLISH', room.channel, room.epoch .. ' 1 room.epoch ' .. text)
-  end
+redis.call('DEL', HEAD)
+local first = room.mode == 'new' and room.epoch == 1  -- then no message of it is anywhere
+redis.call('HSET', HEAD, 'epoch', room.epoch, 'offset', 0, 'seq', room.seq, 'starts', room.starts,
+  'ids_until', first and now + room.idem_ttl or 0, 'ids_seq', room.seq,
+  'ids', string.format('%d %s %d', room.seq, first and '-' or '0', now))
+make_filter(ids_key(), WHOLE, room.idem_ttl)
+if not first then make_filter(ids_before_key(), BEGUN, room.idem_ttl) end
+if room.mode == 'load' then
+  redis.call('HSET', HEAD, 'offset', 1, 'room', room.room, 'frozen', room.frozen and 1 or 0)
+  if room.last then redis.call('HSET', HEAD, 'last', room.last, 'last_ms', room.last_ms) end
+  local text = room.event[1] .. rfc3339(now) .. room.event[2]
+  redis.call('XADD', LOG, room.epoch .. '-1', 'e', text, 't', now)
+  redis.call('PUBLISH', room.channel, room.epoch .. ' 1 room.epoch ' .. text)
 end
 redis.call('HSET', HEAD, 'fence', identity(), 'shape', shape_of(hot_sizes()), 'touched', now,
-  'ttl', room.log_ttl, 'hidden', room.hidden)
-for _, key in ipairs({MEMBERS, CURSORS, LOG, UNCOUNTED}) do
-  redis.call('PEXPIREAT', key, now + room.log_ttl)
+  'ttl', room.ttl, 'hidden', room.hidden)
+for _, key in ipairs({HEAD, MEMBERS, CURSORS, LOG, UNCOUNTED}) do
+  redis.call('PEXPIREAT', key, now + room.ttl)
 end
-redis.call('PEXPIRE', HEAD, room.head_ttl)
 redis.call('DEL', CLAIM)
 return 'ok'

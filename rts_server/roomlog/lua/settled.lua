@@ -1,17 +1,15 @@
 -- Find out whether the archive has all that was ever queued for a room that is not warm; send a barrier.
 -- KEYS: 1-9 of fence.lua, 10 the settled key, 11 the generation of the partition.
 -- ARGV: room id, origin, nonce, record of a barrier ('' to send none), nonce of a barrier that was found stored
--- ('' for none), ms until another barrier is sent, ms that a head lives.
--- Reply: 'warm' | 'expired', epoch, offset, number of members (as the head has them) | 'settled' | 'waits', nonce
--- (settled once this barrier is stored) | 'loading' (somebody loads the room) | 'unknown' (no barrier was sent).
+-- ('' for none), ms until another barrier is sent, ms that a room lives.
+-- Reply: 'warm' | 'settled' | 'waits', nonce (settled once this barrier is stored) | 'loading' (somebody loads the room) | 'unknown' (no barrier was sent).
 -- The settled key holds `generation` once the queue was drained, `generation nonce` while a barrier is on its way;
 -- under another generation, so after a loss of Redis, it means nothing.
 local now = clock()
-local state, head = fence(now)
+local state = fence(now)
 if state == 'warm' then return {state} end
-if state == 'expired' then return {state, head.epoch, head.offset, tonumber(head.shape:match('^%d+'))} end
 
--- Redis has had no head of the room for longer than a head lives, and lost nothing meanwhile: nothing was
+-- Redis has had no head of the room for longer than a room lives, and lost nothing meanwhile: nothing was
 -- written for as long.
 local current, born = generation(KEYS[11], now, identity())
 if redis.call('EXISTS', HEAD) == 0 and now - born >= tonumber(ARGV[7]) then return {'settled'} end

@@ -70,6 +70,7 @@ class Valkey(ManagedProcess):
             "dbfilename": DUMP_FILE,
             "save": "30 1",
             "maxmemory-policy": "noeviction",
+            "stream-node-max-bytes": "1024",
             "enable-debug-command": "no",
         }
         pairs = [word for name, value in options.items() for word in (f"--{name}", value)]

@@ -16,7 +16,9 @@ local function end_typing_of(sender)
 end
 
 local function message_sent(sender)
-  note_id(req.request_id, seq)
+  local base, begins = current_filter(head, now, req.limits.idem_ttl)
+  if begins then set_in_head('ids', head.ids) end
+  note_in(ids_key(), req.request_id, seq - base)
   if head.hidden ~= '' then unhide(sender) end
   end_typing_of(sender)
   move_cursor_of(sender)

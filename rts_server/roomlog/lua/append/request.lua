@@ -52,7 +52,8 @@ local function begin(keys, args)
     nonce = args[7],
     deadline = tonumber(args[8]),
     max_epoch = args[9] ~= '0' and tonumber(args[9]),  -- false for any
-    check_archive = args[10] == '1',
+    check_archive = args[10] ~= '',
+    sent_at = tonumber(args[10]),  -- ms of the first try, nil if the message's id does not say it
     limits = limits, origin = limits.origin,
   }
   is_message = args[13] ~= nil

@@ -1,53 +1,35 @@
--- How long the hot keys keep what was written.
+-- How long the hot keys keep what was written. Events leave the hot log by trim.lua, which needs to know what the
+-- archive has; here it is only noted when to look.
+local TRIM_STRIDE = 32  -- events; once in so many the size of the log is looked at
 
-local function fields_of(entry)
-  local fields = {}
-  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
-  return fields
+-- Note a time at which the hot log may have to be trimmed, if none is noted ('NX') or a later one ('LT').
+local function trim_at(time, condition)
+  redis.pcall('ZADD', OUTBOX:gsub('outbox$', 'trims'), condition, time, req.room_id)
 end
 
--- A change in the hot log stays beside it (CHANGED) until it leaves the log, unless a later one replaced it.
-local function forget_change(message_id, at)
-  local changed = redis.call('HGET', CHANGED, message_id)
-  if changed and changed:match('^%d+') == at then grow(IN_CHANGED, -redis.call('HDEL', CHANGED, message_id)) end
-end
-
--- Trim the hot log: never below the floor's age; beyond it, what is over the count or the maximum age. That is
--- looked at once in `stride` events, a sixteenth of the count, and three times as many are trimmed at most.
-local function trim()
-  local stride = math.min(32, math.floor(req.limits.log_events / 16) + 1)
-  if math.floor(offset / stride) == math.floor(head.offset / stride) then return end
-  local surplus = sizes[IN_LOG] - req.limits.log_events
-  local function is_kept(fields, trimmed)
-    local age = now - tonumber(fields.t)
-    return age < req.limits.log_floor or (trimmed >= surplus and age < req.limits.log_ttl)
+-- A log that grows is trimmed before its events have the age at which all are. MEMORY USAGE looks at five nodes only.
+local function note_size()
+  if math.floor(offset / TRIM_STRIDE) == math.floor(head.offset / TRIM_STRIDE) then return end
+  if redis.call('MEMORY', 'USAGE', LOG) > req.limits.log_bytes then
+    trim_at(now, 'LT')
+  elseif sizes[IN_LOG] > req.limits.log_events + TRIM_STRIDE then
+    trim_at(now + req.limits.log_floor, 'LT')
   end
-  local oldest = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
-  if is_kept(fields_of(oldest), 0) then return end
-  local ids, offsets = {}, {}
-  for _, entry in ipairs(redis.call('XRANGE', LOG, '-', '+', 'COUNT', 3 * stride)) do
-    local fields, at = fields_of(entry), entry[1]:match('-(%d+)$')
-    if is_kept(fields, #ids) then break end
-    ids[#ids + 1] = entry[1]
-    if fields.s then offsets[#offsets + 1] = at end
-    if fields.m then forget_change(fields.m, at) end
-  end
-  grow(IN_LOG, -redis.call('XDEL', LOG, unpack(ids)))
-  if #offsets > 0 then grow(IN_SEQS, -redis.call('ZREM', SEQS, unpack(offsets))) end
 end
 
--- All hot keys expire at one moment, `ttl` after the last touch, so that a room expires as a whole. A touch is
+-- All keys of a room expire at one moment, `ttl` after the last touch, so that a room expires as a whole. A touch is
 -- written once a minute, and the moment is set for a key that is new.
 local function prolong()
-  local renew = now - head.touched > math.min(60000, req.limits.log_ttl / 100)
+  local renew = now - head.touched > math.min(60000, req.limits.room_ttl / 100)
   if not (renew or next(new_keys)) then return end
   local touched, ttl
   if renew then
-    touched, ttl = now, req.limits.log_ttl
+    touched, ttl = now, req.limits.room_ttl
     set_in_head('touched', touched)
     set_in_head('ttl', ttl)
-    redis.call('PEXPIRE', HEAD, req.limits.head_ttl)
-    redis.call('PEXPIRE', ids_key(), req.limits.head_ttl)
+    redis.call('PEXPIREAT', HEAD, touched + ttl)
+    redis.call('PEXPIRE', ids_key(), req.limits.idem_ttl + 180000)
+    trim_at(now + req.limits.log_age, 'NX')
   else
     touched, ttl = head.touched, hot_ttl()
   end

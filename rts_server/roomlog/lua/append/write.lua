@@ -1,14 +1,16 @@
 -- Write one event: the hot log, the outbox entry, the state that follows from it, and the publish last, so that a
 -- reader who receives the event finds it in the log (D4).
 
+-- Where the event does not name the request, as a message does, `k` names it: its idempotency key goes with the event.
 local function to_log(event, text, position)
   if event.allocates_seq then
     redis.call('XADD', LOG, position, 'e', text, 't', now, 's', seq)
     grow(IN_SEQS, redis.call('ZADD', SEQS, seq, offset))
   elseif event.fails or event.changes then
-    redis.call('XADD', LOG, position, 'e', text, 't', now, 'm', (event.fails or event.changes).message_id)
+    redis.call('XADD', LOG, position, 'e', text, 't', now, 'm', (event.fails or event.changes).message_id,
+      'k', req.request_id)
   else
-    redis.call('XADD', LOG, position, 'e', text, 't', now)
+    redis.call('XADD', LOG, position, 'e', text, 't', now, 'k', req.request_id)
   end
   grow(IN_LOG, 1)
 end
@@ -70,5 +72,6 @@ end
 
 -- The head, last of the room's keys: its sizes are what the next fence compares.
 local function write_head()
+  if head.ids_seq == head.seq then set_in_head('ids_seq', seq) end
   redis.call('HSET', HEAD, 'offset', offset, 'seq', seq, 'shape', shape_of(sizes), unpack(head_fields))
 end
