@@ -25,8 +25,10 @@ class StoredRoom:
             if the room does not exist, and only a seq, an epoch or a barrier is stored.
         starts: Per epoch (epoch, the seq after which it began).
         last: The last message, shortened.
-        position: (epoch, offset) of the last event that is stored.
+        position: (epoch, offset) of the last event that is stored; if `member_count` is not known,
+            changes of members are not among them.
         empty: Whether the last event of the room itself found no members.
+        member_count: How many members there are; None if an earlier release stored them.
     """
 
     room_id: str
@@ -38,6 +40,7 @@ class StoredRoom:
     barrier: str | None = None
     position: Position = (0, 0)
     empty: bool = False
+    member_count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,21 @@ def _room(room_id: str, item: Item, head: Item) -> StoredRoom:
         last={"deleted": False} | json.loads(head["last"]) if "last" in head else None,
         barrier=item.get("barrier"),
         position=max(
-            records.parse_position(text) for text in (item.get("pos", ""), head.get("head", ""))
+            records.parse_position(text)
+            for text in (item.get("pos", ""), item.get("members_pos", ""), head.get("head", ""))
         ),
         empty=item.get("member_count") == 0,
+        member_count=_member_count(item),
     )
+
+
+def _member_count(item: Item) -> int | None:
+    """The number of members after the last change of them, or at the last event of the room."""
+    if item.get("pos", "") > item.get("members_pos", ""):
+        count = item.get("member_count")
+    else:
+        count = item.get("members")
+    return None if count is None else int(count)
 
 
 def _room_object(item: Item) -> RoomFields:

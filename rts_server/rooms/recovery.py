@@ -69,13 +69,14 @@ class RoomRecovery:
         return (positions_of.keys() - set(cold)) | (set(settled) - failed)
 
     async def _archived(self, room_ids: Iterable[str]) -> dict[str, Position]:
-        """Positions of drained rooms, by their own items and those of their members."""
+        """Positions of drained rooms; where members are not counted, also by their items."""
         stored = await self._archive.rooms(room_ids)
-        members = await asyncio.gather(*map(self._archive.members, stored))
-        return {
-            room_id: last_position(room, theirs)
-            for (room_id, room), theirs in zip(stored.items(), members, strict=True)
-        }
+        positions = {room_id: room.position for room_id, room in stored.items()}
+        uncounted = [room for room in stored.values() if room.member_count is None]
+        members = await asyncio.gather(*(self._archive.members(one.room_id) for one in uncounted))
+        for room, theirs in zip(uncounted, members, strict=True):
+            positions[room.room_id] = last_position(room, theirs)
+        return positions
 
     async def _load(self, room_id: str) -> bool:
         async with self._loads:

@@ -104,11 +104,15 @@ class Rooms:
         stored = await self._archive.room(room_id)
         if stored is None or stored.room is None:
             raise errors.NotFound()
-        members = await self._archive.members(room_id)
-        epoch, offset = last_position(stored, members)
+        position, count = stored.position, stored.member_count
+        if count is None:
+            members = await self._archive.members(room_id)
+            position = last_position(stored, members)
+            count = sum(one.state == "in" for one in members)
+        epoch, offset = position
         room: PublicRoom = {
             **stored.room,
-            "member_count": sum(one.state == "in" for one in members),
+            "member_count": count,
             "seq": stored.seq,
             "epoch": epoch,
             "offset": offset,

@@ -171,17 +171,16 @@ class InboxReader:
         return entries, {row.room_id: row for row in cold.rows}
 
     async def with_member_counts(self, rows: list[InboxRow]) -> list[Room]:
-        """The rooms of some rows with `member_count`; those of lost rooms come from the archive.
+        """The rooms of some rows with `member_count`; members that are not counted are read.
 
-        Their items may also raise the room's position: a change of a member is stored in the item
-        of that member alone.
+        Their items may also raise the room's position.
         """
-        if not any(row.is_cold for row in rows):
+        if all(row.is_counted for row in rows):
             return [row.room for row in rows]
         return list(await asyncio.gather(*(self._with_member_count(row) for row in rows)))
 
     async def _with_member_count(self, row: InboxRow) -> Room:
-        if not row.is_cold:
+        if row.is_counted:
             return row.room
         members = await self._archive.members(row.room_id)
         known = row.room["epoch"], row.room["offset"]
@@ -194,14 +193,14 @@ class InboxReader:
     ) -> dict[str, Position]:
         """The positions of the rooms of some rows.
 
-        The members of a cold room are read as well, as a change of a member is stored in the item
-        of that member alone; not if the room is ahead of the client's cursor already.
+        Members that are not counted are read as well; not if the room is ahead of the client's
+        cursor already.
         """
         found = {row.room_id: (row.room["epoch"], row.room["offset"]) for row in rows}
         uncertain = [
             row
             for row in rows
-            if row.is_cold and found[row.room_id] <= cursors.get(row.room_id, (0, 0))
+            if not row.is_counted and found[row.room_id] <= cursors.get(row.room_id, (0, 0))
         ]
         for room in await self.with_member_counts(uncertain):
             found[room["room_id"]] = room["epoch"], room["offset"]

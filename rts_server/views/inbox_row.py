@@ -20,8 +20,8 @@ class InboxRow:
     `active_ms`: time of the last activity, the sort key. `room`: the protocol's room as the user
     sees it. `in_totals`: whether its unread messages count in the totals. `uncounted`: messages
     above read_seq that never count as unread. `has_settings`: the user has muted or hidden it at
-    least once. `is_cold`: read from the archive, so the position is a lower bound, which may lack
-    changes of other members, and the number of members is read by `with_member_counts`.
+    least once. `is_cold`: read from the archive. `is_counted`: if False, an earlier release stored
+    the members: their number is read by `with_member_counts`, and the position is a lower bound.
     """
 
     active_ms: int
@@ -31,6 +31,7 @@ class InboxRow:
     uncounted: int
     has_settings: bool = False
     is_cold: bool = False
+    is_counted: bool = True
 
     @property
     def unread(self) -> int:
@@ -93,7 +94,7 @@ def cold_row(
     )
     room: PublicRoom = {
         **fields,
-        "member_count": 0,
+        "member_count": stored.member_count or 0,
         "seq": stored.seq,
         "epoch": epoch,
         "offset": offset,
@@ -110,4 +111,5 @@ def cold_row(
         uncounted,
         member.settings_rev > 0,
         is_cold=True,
+        is_counted=stored.member_count is not None,
     )

@@ -121,4 +121,6 @@ def added(
     known = {"role": role, "joined_at": TS, "read_seq": seq, "delivered_seq": seq}
     known |= {"name": name} if name else {}
     members = [{"user_id": user, **known} for user in users]
-    return record(kind, epoch, offset, {"members": members}, room_id)
+    # Some number that belongs to the position, as the number of members does.
+    count = 100 * epoch + offset
+    return record(kind, epoch, offset, {"members": members}, room_id, member_count=count)

@@ -131,6 +131,7 @@ def test_a_sequence_of_records_gives_these_tables(straight: str) -> None:
     room_item, head = by_sk["ROOM"], by_sk["HEAD"]
     assert (room_item["epoch"], room_item["version"], room_item["barrier"]) == (2, 2, "nonce")
     assert "name" not in room_item
+    assert (room_item["members"], room_item["members_pos"]) == (210, records.position(2, 10))
     assert (head["seq"], head["block"]) == (1_002, records.position(2, 24))
     blocks = {sk: item for sk, item in by_sk.items() if sk.startswith("INDEX#")} | {"HEAD": head}
     slots = {

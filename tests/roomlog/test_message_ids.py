@@ -285,6 +285,19 @@ async def test_a_room_that_was_quiet_for_long_knows_that_an_id_is_new(bench: Ben
     assert await seen(bench, room_id, "c") == "new"
 
 
+async def test_ids_that_were_read_for_other_filters_are_not_noted(bench: Bench) -> None:
+    """The filters may be replaced while the archive is read; what was read is not all then."""
+    room_id = await bench.group("alice")
+    await bench.append(message(room_id, "alice", "a"))
+    before = (await bench.head(room_id))[b"ids"].decode()
+    await age(bench, room_id, bench.settings.idempotency_ttl + 1)
+    await bench.redis.delete(f"{keys.room(room_id).prefix}ids")
+    await bench.append(message(room_id, "alice", "b"))
+    fill = room_script(LUA / "ids.lua", LUA / "ids_fill.lua")
+    assert await fill.evaluate(bench.redis, keys.room(room_id).script_keys, [before, 1]) == 0
+    assert await seen(bench, room_id, "a") == "unknown"
+
+
 async def test_a_filter_lives_as_long_as_messages_come(bench: Bench) -> None:
     """The touch of the room's keys, once a minute, prolongs it."""
     room_id = await bench.group("alice")

@@ -52,7 +52,8 @@ class Record(Generic[Data]):
 
     `data` is the data of the event, unknown fields included; if the event holds only a change, it
     is the whole message. `erases`: ids of the attachments to erase with a message. `hash`: the hash
-    of the request, for idempotency. `ts` and `traceparent` are empty if absent.
+    of the request, for idempotency. `member_count`: members after a change of members, None if
+    absent. `ts` and `traceparent` are empty if absent.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Record(Generic[Data]):
     ts: str = ""
     erases: tuple[str, ...] = ()
     traceparent: str = ""
+    member_count: int | None = None
 
     @property
     def pos(self) -> str:
@@ -139,6 +141,7 @@ def _event(raw: Json) -> Record[Any]:
         event.get("ts") or "",
         tuple(raw.get("erases", ())),
         str(raw.get("traceparent") or ""),
+        raw.get("member_count"),
     )
 
 

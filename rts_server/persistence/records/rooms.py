@@ -65,14 +65,29 @@ def _members_added(record: Record[MembersData]) -> list[Step]:
     """Roles and names first: a reader who finds a member finds both too."""
     members = record.data["members"]
     updates = [_member_added(record, member) for member in members]
-    return _members_updated(record) + _under_epoch(record, updates)
+    return _roles_and_names(record) + _under_epoch(record, updates) + _counted(record)
 
 
 def _members_updated(record: Record[MembersData]) -> list[Step]:
+    return _roles_and_names(record) + _counted(record)
+
+
+def _roles_and_names(record: Record[MembersData]) -> list[Step]:
     """Write roles and names. They share a position of their own, as each record has both: so they
     and the membership may come in any order.
     """
     return _under_epoch(record, [_role_and_name(record, one) for one in record.data["members"]])
+
+
+def _counted(record: Record[MembersData]) -> list[Step]:
+    """Write how many members there are: last, so that the items of the members are there. In a
+    later epoch the change is appended anew, and counted then.
+    """
+    if record.member_count is None:  # of an earlier release
+        return []
+    values = {"members_pos": record.pos, "members": record.member_count}
+    key = room_key(record.room_id)
+    return [Write(ROOMS, update(key, values, above=["members_pos"], epoch=record.epoch))]
 
 
 def _role_and_name(record: Record[MembersData], member: RecordedMember) -> UpdateArguments:
@@ -153,7 +168,7 @@ def _members_removed(record: Record[MembersData]) -> list[Step]:
         )
         for values in given
     ]
-    return _under_epoch(record, updates) + _under_epoch(record, roles)
+    return _under_epoch(record, updates) + _under_epoch(record, roles) + _counted(record)
 
 
 def _cursors(record: Record[CursorsData]) -> list[Step]:

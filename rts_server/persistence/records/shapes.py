@@ -83,6 +83,7 @@ RECORD = _schema(
     message=fields.Dict(),
     erases=fields.List(_id()),
     hash=_optional(),
+    member_count=_number(),
 )
 _ATTACHMENT = _schema(attachment_id=_id(required=True))
 _MESSAGE = _schema(

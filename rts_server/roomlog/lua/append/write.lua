@@ -15,8 +15,10 @@ local function to_log(event, text, position)
   grow(IN_LOG, 1)
 end
 
+-- How many members there are now goes with what changed them, so that nobody counts those of a cold room.
 local function to_outbox(event, text, position)
-  local record = event.record .. text .. '}'
+  local counted = event.op and event.queue == 'r' and ',"member_count":' .. text_of(member_count) or ''
+  local record = event.record .. text .. counted .. '}'
   local entry
   if (event.op == 'join' or event.op == 'go') and not event.allocates_seq then
     entry = enqueue('q', event.queue, 'r', req.room_id, 'e', position,
