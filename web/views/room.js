@@ -77,7 +77,7 @@ function renderBar(app, bar) {
   bar.hidden = !refused && !app.ui.value.offline;
   if (bar.hidden) return update(bar, []);
   if (refused) {
-    const why = t.refusedBar(explain({ code: connection.code, message: connection.code }));
+    const why = t.refusedBar(explain(connection));
     return update(bar, [icon("wifi-off"), h("span", {}, why), again(t.reconnect)]);
   }
   const wait = connection.status === "offline" && connection.retryAt ? connection.retryAt - Date.now() : 0;
