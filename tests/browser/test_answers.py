@@ -147,6 +147,7 @@ async def test_without_a_room_the_list_tells_why_there_is_no_connection(
     await expect(bar).to_contain_text(
         re.compile(r"Signed out by the server: You are not signed in any more\. \(The token .+\)")
     )
+    await expect(page.locator("#room-lists .skeleton")).to_be_hidden()  # nothing is on its way
     await page.set_viewport_size(PHONE)
     await expect(bar).to_be_visible()
     await page.unroute("**/dev/token*")

@@ -28,7 +28,7 @@ export function messageItem(app, room, { message, day: isNewDay, divider, head, 
     { class: classes.filter(Boolean).join(" "), tabindex: -1 },
     isNewDay && h("div", { class: "day" }, day(message.created_at)),
     divider && h("div", { class: "divider" }, t.newMessages),
-    type === "system" ? h("span", { class: "sentence" }, systemSentence(app, message)) : bubble(app, room, message, head),
+    type === "system" ? h("span", { class: "sentence", title: spokenTime(message.created_at) }, systemSentence(app, message)) : bubble(app, room, message, head),
   );
 }
 

@@ -80,7 +80,8 @@ function renderRooms(app, { rooms, hidden, archive, archived: label, empty, firs
   label.textContent = t.archivedCount(archived.length);
   const isKnown = app.client.session.value !== undefined;
   const isFound = found.length > 0 || (filter !== "" && archived.length > 0);
-  skeleton.hidden = isKnown || found.length > 0;
+  const isRefused = app.client.connection.value.status === "refused"; // nothing is on its way
+  skeleton.hidden = isKnown || isRefused || found.length > 0;
   empty.hidden = !isKnown || isFound;
   first.hidden = empty.hidden || filter !== "";
   empty.textContent = filter ? t.noMatch : archived.length ? t.allHidden : t.noChats;
