@@ -41,10 +41,16 @@ export interface DurableEvent<Type extends string, Data> extends RoomEvent<Type,
   offset: number;
 }
 
-/** `metadata` of a message of type `system`. */
+/** `metadata` of a message of type `system`: its event, and the members that it is about. */
 export interface SystemMetadata {
-  event: "member.added" | "member.removed";
+  event: "member.added" | "member.removed" | "member.updated" | "room.updated";
   user_ids: string[];
+  /** Of `member.updated`: what they are now; missing where several roles were given at once. */
+  role?: Role;
+  /** Of `room.updated`: its new name. */
+  name?: string;
+  /** Of `room.updated`: whether it is read-only now. */
+  frozen?: boolean;
 }
 
 export type ErrorCode = "bad_request" | "invalid_param" | "unauthorized" | "token_expired" | "forbidden" | "not_found" | "conflict" | "gone" | "message_too_large" | "unsupported_type" | "limit_exceeded" | "rate_limited" | "internal" | "unavailable" | "timeout";
@@ -268,7 +274,7 @@ export interface UserMessage extends MessageFields {
   metadata: Record<string, unknown>;
 }
 
-/** A message about a change of the members. It counts as unread for nobody. */
+/** A message about a change of the members or the room. It counts as unread for nobody. */
 export interface SystemMessage extends MessageFields {
   type: "system";
   metadata: SystemMetadata;

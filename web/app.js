@@ -35,9 +35,12 @@ const UNSENT = ["uploading", "sending", "refused"];
 /** @param {string} user */
 async function fetchToken(user) {
   const answer = await fetch(`/dev/token?${new URLSearchParams({ user })}`);
-  if (!answer.ok) throw new Error(`No token: the server answered ${answer.status}.`);
+  if (!answer.ok) throw new SignInError(t.noToken(answer.status));
   return tokenOf(await answer.json());
 }
+
+/** There is a network, but no token. */
+class SignInError extends Error {}
 
 /** @param {unknown} body */
 function tokenOf(body) {
@@ -72,6 +75,7 @@ export class App {
   #followed = new Set();
   /** @type {Set<() => void>} */
   #views = new Set();
+  #signInFailed = "";
   /** What waits for the next drawing. @type {(() => void)[]} */
   #afterwards = [];
   #changed = batched(() => this.#draw());
@@ -81,7 +85,7 @@ export class App {
     this.user = user;
     this.client = createClient({
       url: location.origin,
-      getToken: () => fetchToken(user),
+      getToken: () => this.#token(),
       storage: indexedDbStorage(),
       logger: console,
     });
@@ -120,6 +124,13 @@ export class App {
     addEventListener("pagehide", () => this.toasts.closeAll());
     client.connect();
     this.#fromAddress();
+  }
+
+  /** Why there is no connection, if more is known than that there is none. */
+  get trouble() {
+    const { status, code, message } = this.client.connection.value;
+    if (status !== "offline" || code === undefined) return "";
+    return code === "unauthorized" ? this.#signInFailed : explain({ code, message: message ?? "" });
   }
 
   signOut() {
@@ -248,10 +259,22 @@ export class App {
     this.#leave = () => stops.forEach((stop) => stop());
     this.ui.set({ room, opening: null, details: false });
     document.dispatchEvent(new Event("room"));
-    if (before) this.afterwards(() => this.#isList && focusList(before.room_id));
+    if (before) this.afterwards(() => this.isList && focusList(before.room_id));
   }
 
-  get #isList() {
+  async #token() {
+    try {
+      const token = await fetchToken(this.user);
+      this.#signInFailed = "";
+      return token;
+    } catch (error) {
+      this.#signInFailed = error instanceof SignInError ? error.message : "";
+      throw error;
+    }
+  }
+
+  /** Whether no chat is open. */
+  get isList() {
     const { room, opening } = this.ui.value;
     return !room && opening === null;
   }

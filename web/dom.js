@@ -42,6 +42,12 @@ export const iconButton = (name, label, more = {}) =>
 /** Words for screen readers only. @param {string} text */
 export const spoken = (text) => h("span", { class: "spoken" }, text);
 
+/** For eyes only: words beside it say the same. @template {HTMLElement} Shown @param {Shown} node */
+export function silent(node) {
+  node.setAttribute("aria-hidden", "true");
+  return node;
+}
+
 /** @param {Node | null} node */
 const keyOf = (node) => (node instanceof HTMLElement ? node.dataset.key : undefined);
 
@@ -92,13 +98,15 @@ export function morph(old, fresh) {
   } else old.replaceWith(fresh);
 }
 
+/** Whether a <details> or a menu is open, and where a row stands, is not of the data. */
+const OF_THE_VIEW = new Set(["open", "aria-expanded", "style"]);
+
 /** @param {Element} old @param {Element} fresh */
 function attributes(old, fresh) {
   for (const { name, value } of fresh.attributes)
     if (name !== "style" && old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes])
-    // Whether a <details> is open, and where a row stands, is not of the data.
-    if (!fresh.hasAttribute(name) && name !== "open" && name !== "style") old.removeAttribute(name);
+    if (!fresh.hasAttribute(name) && !OF_THE_VIEW.has(name)) old.removeAttribute(name);
   // Not as an attribute: the page's own policy forbids those.
   if (old instanceof HTMLElement && fresh instanceof HTMLElement && fresh.style.length)
     old.style.cssText = fresh.style.cssText;

@@ -52,6 +52,12 @@ export function shortTime(time) {
   return said === t.today ? minute(time) : said;
 }
 
+/** The same in a sentence. @param {string} time */
+export function spokenTime(time) {
+  const said = day(time);
+  return said === t.today ? t.at(minute(time)) : t.dayAt(said, minute(time));
+}
+
 /** Whole characters only: an emoji is never cut. @param {string} text @param {number} most */
 export function cut(text, most) {
   if (text.length <= most) return text;

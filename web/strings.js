@@ -32,10 +32,13 @@ export const t = {
   search: "Search chats",
   chats: "Chats",
   archived: "Hidden",
+  /** @param {number} count */
+  archivedCount: (count) => `Hidden (${count})`,
   noChats: "No chats yet. Start one with the plus button.",
   allHidden: "All chats are hidden.",
   noMatch: "No chat has such a name.",
   you: "You",
+  ownMenu: "Your presence, status and colours",
   youAsObject: "you",
   draft: "Draft:",
   deleted: "Message deleted",
@@ -44,6 +47,19 @@ export const t = {
   frozen: "Read-only",
   /** @param {number} count */
   unread: (count) => plural(count, "unread message", "unread messages"),
+  /** @param {string} name @param {string} presence */
+  avatar: (name, presence) => (presence ? `Picture of ${name}: ${presence}` : `Picture of ${name}`),
+  /** @param {string} who @param {string} said @param {string} time */
+  lastMessage: (who, said, time) => `last message from ${who}, ${said}, ${time}`,
+  /** @param {string} text */
+  draftRow: (text) => `draft, ${text}`,
+  /** @param {string} text @param {string} status */
+  unsentRow: (text, status) => `your message, ${text}: ${status}`,
+  file: "a file",
+  /** @param {string} time */
+  at: (time) => `at ${time}`,
+  /** @param {string} day @param {string} time */
+  dayAt: (day, time) => `${day} at ${time}`,
 
   newChat: "New chat",
   newDirect: "With one person",
@@ -60,18 +76,23 @@ export const t = {
   opening: "Opening …",
   back: "Back to the chats",
   details: "Details",
+  /** @param {string} title */
+  detailsOf: (title) => `Details of ${title}`,
   close: "Close",
   cancel: "Cancel",
 
   online: "Online",
   connecting: "Connecting …",
   offline: "No connection",
-  offlineBar: "No connection. Messages wait here.",
+  /** @param {string} why */
+  offlineBar: (why) => `${why || "No connection."} Messages wait here.`,
+  /** @param {number} status */
+  noToken: (status) => `Signing in failed: the server answered ${status}.`,
   /** @param {number} seconds */
   retryIn: (seconds) => `Trying again in ${seconds} s.`,
   retryNow: "Try now",
-  /** @param {string} reason */
-  refusedBar: (reason) => `Signed out by the server: ${reason}`,
+  /** @param {string} reason @param {string} message of the server */
+  refusedBar: (reason, message) => `Signed out by the server: ${reason} (${message})`,
   reconnect: "Connect again",
 
   messages: "Messages",
@@ -83,21 +104,28 @@ export const t = {
   /** @param {string[]} names */
   typing: (names) => (names.length ? `${names.join(", ")} ${names.length > 1 ? "are" : "is"} typing …` : ""),
   edited: "edited",
+  uploading: "Uploading",
+  /** How far a message is. @type {Record<import("./views/signs.js").MessageStatus, (whom: string) => string>} */
   status: {
-    uploading: "Uploading",
-    sending: "Sending",
-    accepted: "Sent, not yet stored",
-    queued: "Sent",
-    delivered: "Delivered to all",
-    read: "Read by all",
-    refused: "Not sent",
+    uploading: () => "Its files are being uploaded.",
+    sending: () => "Not sent yet.",
+    accepted: () => "Sent; the server has not stored it yet.",
+    queued: () => "Sent. That it has arrived is reported within ten seconds.",
+    delivered: (whom) => `Delivered to ${whom}.`,
+    read: (whom) => `Read by ${whom}.`,
+    refused: () => "Not sent.",
   },
+  everybody: "everybody",
   retry: "Retry",
   discard: "Discard",
   actions: "Message actions",
   /** What a button does, and to which message. @param {string} label @param {string} what */
   onMessage: (label, what) => `${label}, ${what}`,
   react: "React",
+  /** @param {string} emoji @param {number} count @param {string} names */
+  reaction: (emoji, count, names) => `${emoji} ${count}, from ${names}`,
+  /** @param {string} name @param {string} said */
+  answers: (name, said) => `Answer to ${name}: ${said}. Show that message`,
   moreEmoji: "More emoji",
   reply: "Reply",
   copy: "Copy text",
@@ -188,6 +216,21 @@ export const t = {
   systemLeft: (who) => `${who} left`,
   /** @param {string} who @param {string} people */
   systemRemoved: (who, people) => `${who} removed ${people}`,
+  /** @type {Record<string, (who: string, people: string) => string>} */
+  systemRoles: {
+    owner: (who, people) => `${who} made ${people} an owner`,
+    admin: (who, people) => `${who} made ${people} an admin`,
+    member: (who, people) => `${who} made ${people} a member`,
+    readonly: (who, people) => `${who} made ${people} a reader`,
+  },
+  /** @param {string} who @param {string} people */
+  systemRole: (who, people) => `${who} changed the role of ${people}`,
+  /** @param {string} who @param {string} name */
+  systemRenamed: (who, name) => `${who} named the chat ${name}`,
+  /** @param {string} who */
+  systemFrozen: (who) => `${who} made the chat read-only`,
+  /** @param {string} who */
+  systemThawed: (who) => `${who} let members write again`,
 };
 
 /** What went wrong. @type {Record<import("./vendor/rts-chat.min.js").ChatErrorCode, string>} */

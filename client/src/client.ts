@@ -12,7 +12,7 @@ import { described, objectOf, userIdsOf } from "./args.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import { Creations } from "./creations.ts";
 import { Emitter } from "./emitter.ts";
-import { randomId } from "./id.ts";
+import { uuid7 } from "./id.ts";
 import type { ChatLogger } from "./logger.ts";
 import { type Observable, Value } from "./observable.ts";
 import { type Presences, PresenceWatch } from "./presences.ts";
@@ -21,6 +21,7 @@ import { Room } from "./room.ts";
 import type { RoomCore, RoomOwner } from "./room-core.ts";
 import { Rooms, type RoomSummary } from "./rooms.ts";
 import { type ChatStorage, keyPrefix, memoryStorage } from "./storage.ts";
+import { openTabs, type Tabs } from "./tabs.ts";
 import type { GetToken } from "./token.ts";
 
 export interface ClientOptions {
@@ -54,7 +55,9 @@ export class Client {
   readonly #public = new Map<string, Room>();
   readonly #storage: ChatStorage;
   readonly #warn: (message: string, error: unknown) => void;
-  #restored = false;
+  /** One of those that share the storage. */
+  readonly #tab = uuid7();
+  #tabs: Tabs | undefined;
 
   constructor(options: ClientOptions) {
     checkOptions(options);
@@ -88,8 +91,9 @@ export class Client {
     this.#connection.connect();
   }
 
-  /** Leave. What is unsent stays in the storage. */
+  /** Leave. What is unsent stays in the storage, for another client of this user. */
   close(): void {
+    this.#tabs?.end();
     this.#reports.last();
     this.#connection.close();
   }
@@ -131,7 +135,7 @@ export class Client {
       type: "group",
       name,
       members: userIdsOf("members", members),
-      client_room_id: randomId(),
+      client_room_id: uuid7(),
       ...(metadata && { metadata }),
     };
     return this.room(await this.#creations.create(payload));
@@ -169,9 +173,8 @@ export class Client {
 
   #ready(event: Extract<AnyEvent, { type: "session.ready" }>): void {
     const { user_id, limits } = event.data;
-    const isNew = this.#session.value?.user_id !== user_id;
     this.#session.set({ user_id, limits });
-    if (isNew) this.#run("What was unsent cannot be read.", this.#restore());
+    this.#run("What was unsent cannot be read.", this.#tabs ? this.#tabs.begin() : this.#restore(user_id));
     this.#run("The rooms cannot be read.", this.#rooms.online(event.data));
     this.#presence.online();
     this.#reports.start(limits.report_interval_ms);
@@ -184,23 +187,34 @@ export class Client {
     for (const core of this.#rooms.all()) core.offline();
   }
 
-  async #restore(): Promise<void> {
-    if (this.#restored) return;
-    this.#restored = true;
+  async #restore(user_id: string): Promise<void> {
+    const closed = (tab: string) =>
+      this.#takeOver(tab).catch((error: unknown) => this.#warn("What is unsent cannot be taken over.", error));
+    this.#tabs = openTabs({ id: this.#tab, user_id, storage: this.#storage, closed });
     // Typed before it was known whose it is.
     for (const { room_id, draft } of this.#rooms.all()) if (draft.value) this.#keepDraft(room_id, draft.value);
-    const prefix = this.#key("outbox");
-    const byRoom = new Map<string, [string, unknown][]>();
-    for (const entry of await this.#storage.entries(prefix)) {
-      const room_id = entry[0].slice(prefix.length).split("/", 1)[0] ?? "";
-      byRoom.set(room_id, [...(byRoom.get(room_id) ?? []), entry]);
-    }
-    for (const [room_id, entries] of byRoom) this.#rooms.get(room_id).outbox.restore(entries);
+    await this.#tabs.begin();
+    const unsent = await this.#storage.entries(this.#key("outbox"));
+    for (const tab of new Set(unsent.map(tabOf))) if (tab !== this.#tab) this.#tabs.follow(tab);
     const drafts = this.#key("draft");
     for (const [key, text] of await this.#storage.entries(drafts)) {
       const { draft } = this.#rooms.get(key.slice(drafts.length));
       if (draft.value === "") draft.set(String(text));
     }
+  }
+
+  /** What a closed client left unsent becomes this one's, in the order of typing. */
+  async #takeOver(tab: string): Promise<void> {
+    const prefix = this.#key("outbox");
+    const byRoom = new Map<string, [string, unknown][]>();
+    for (const entry of await this.#storage.entries(prefix)) {
+      if (tabOf(entry) !== tab) continue;
+      const [key, value] = entry;
+      await this.#storage.set(key, { ...(value as object), tab: this.#tab });
+      const room_id = key.slice(prefix.length).split("/", 1)[0] ?? "";
+      byRoom.set(room_id, [...(byRoom.get(room_id) ?? []), entry]);
+    }
+    for (const [room_id, entries] of byRoom) this.#rooms.get(room_id).outbox.restore(entries);
   }
 
   #emit(event: AnyEvent): void {
@@ -228,6 +242,7 @@ export class Client {
       },
       outboxPrefix: (room_id) => (me() ? `${this.#key("outbox")}${room_id}/` : undefined),
       storage: this.#storage,
+      tab: this.#tab,
       keepDraft: (room_id, text) => this.#keepDraft(room_id, text),
       name: (user_id) => this.#names.get(user_id),
       met: (members) => this.#met(members),
@@ -254,6 +269,9 @@ export class Client {
     for (const { state } of this.#rooms.all()) state.changed(); // titles of rooms with them
   }
 }
+
+/** The client that sends this entry; "" in one of an earlier release. */
+const tabOf = ([, value]: [key: string, value: unknown]): string => (value as { tab?: string } | null)?.tab ?? "";
 
 /** Without them the client would only look like being offline, for ever. */
 function checkOptions(options: unknown): void {

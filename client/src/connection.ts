@@ -6,6 +6,7 @@ import { type Observable, Value } from "./observable.ts";
 import { fetchToken, type GetToken, TokenRenewal } from "./token.ts";
 
 const ATTEMPTS = 6;
+const CLOSED = "The server closed the session.";
 
 /**
  * `offline`: another attempt follows by itself, at `retryAt` (ms since 1970) or at once by `connect()`.
@@ -196,9 +197,10 @@ export class Connection {
 
   #lost({ refused, closing }: End): void {
     if (refused && refused.code !== "token_expired") return this.#refused(refused.code, refused.message);
-    if (closing && !closing.reconnect) return this.#refused(closing.code, "The server closed the session.");
+    if (closing && !closing.reconnect) return this.#refused(closing.code, CLOSED);
     const code = refused?.code ?? closing?.code;
-    this.#later({ ...(code && { code }), after: closing?.retry_after_ms ?? undefined });
+    const message = refused ? refused.message : CLOSED;
+    this.#later({ ...(code && { code, message }), after: closing?.retry_after_ms ?? undefined });
   }
 
   #refused(code: ChatErrorCode, message: string): void {

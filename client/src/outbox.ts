@@ -3,7 +3,7 @@ import { filesOf, objectOf, userIdsOf } from "./args.ts";
 import { backoff } from "./backoff.ts";
 import type { Commander } from "./connection.ts";
 import { asChatError, type ChatError, refusal } from "./error.ts";
-import { randomId } from "./id.ts";
+import { uuid7 } from "./id.ts";
 import type { ChatStorage } from "./storage.ts";
 import { Upload } from "./upload.ts";
 
@@ -44,6 +44,8 @@ export interface Unsent {
 }
 
 type Stored = Pick<Unsent, "client_msg_id" | "created_at" | "text" | "attachments" | "fields"> & {
+  /** The client that sends it, as long as it lives. */
+  tab: string;
   files: File[];
   accepted: boolean;
   after?: number;
@@ -53,6 +55,8 @@ export interface OutboxOwner {
   readonly room_id: string;
   readonly connection: Commander;
   readonly storage: ChatStorage;
+  /** The client that this is. */
+  readonly tab: string;
   /** Keys of this room's unsent messages begin so; undefined while the user is not known. */
   prefix: () => string | undefined;
   /** The newest of the room; undefined while that is not known. */
@@ -91,7 +95,7 @@ export class Outbox {
     const { text = "", files = [], replyTo, mentions = [], metadata } = objectOf("draft", draft);
     const mentioned = userIdsOf("mentions", mentions);
     const unsent: Unsent = {
-      client_msg_id: randomId(),
+      client_msg_id: uuid7(),
       created_at: new Date().toISOString(),
       text,
       uploads: filesOf("files", files).map((file) => new Upload(file)),
@@ -115,7 +119,7 @@ export class Outbox {
     return unsent;
   }
 
-  /** What a page before this one left, before whatever was added meanwhile. */
+  /** What a closed page left, before what was added here. */
   restore(entries: readonly [key: string, stored: unknown][]): void {
     const known = new Set(this.#list.map(({ client_msg_id }) => client_msg_id));
     const older: Unsent[] = [];
@@ -288,9 +292,9 @@ export class Outbox {
     const files = unsent.uploads.filter(({ attachment }) => !attachment).map(({ file }) => file);
     const accepted = unsent.phase === "accepted";
     const attachments = attachmentsOf(unsent);
-    const kept = { client_msg_id, created_at, text, fields, files, attachments, accepted };
+    const { storage, tab, warn } = this.#owner;
+    const kept = { tab, client_msg_id, created_at, text, fields, files, attachments, accepted };
     const value: Stored = unsent.after === undefined ? kept : { ...kept, after: unsent.after };
-    const { storage, warn } = this.#owner;
     new Promise<void>((done) => done(storage.set(key, value))).catch((error: unknown) =>
       warn("An unsent message cannot be stored.", error),
     );

@@ -17,6 +17,8 @@ type InRoom<Name extends keyof Commands> = Omit<Commands[Name]["payload"], "room
 export interface RoomOwner {
   readonly connection: Commander;
   readonly storage: ChatStorage;
+  /** The client that this is, among those that share the storage. */
+  readonly tab: string;
   /** The user; "" before the first session. */
   readonly me: string;
   /** Keys of a room's unsent messages begin so; undefined while the user is not known. */
@@ -65,6 +67,7 @@ export class RoomCore {
       room_id,
       connection: owner.connection,
       storage: owner.storage,
+      tab: owner.tab,
       prefix: () => owner.outboxPrefix(room_id),
       seq: () => this.replica.view?.seq,
       changed,

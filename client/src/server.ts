@@ -2,7 +2,7 @@
 import type { Refusal } from "../types.js";
 import { backoff, pause } from "./backoff.ts";
 import { ChatError } from "./error.ts";
-import { randomId } from "./id.ts";
+import { uuid7 } from "./id.ts";
 import { type LineOperations, type Operations, ROUTES } from "./routes.ts";
 
 const ATTEMPTS = 6;
@@ -126,7 +126,7 @@ function requestOf(name: string, params: object): RestRequest {
     if (value !== undefined) asked.set(name, String(value));
   }
   // Without a key a repetition would be a second message.
-  const key = take("idempotency_key") ?? randomId();
+  const key = take("idempotency_key") ?? uuid7();
   const hasBody = Object.keys(left).length > 0;
   return {
     method: route.method,

@@ -12,7 +12,7 @@ export interface ChatStorage {
 }
 
 /** Begin of the keys of one user: no user's is that of another, whatever their ids are made of. */
-export function keyPrefix(userId: string, kind: "outbox" | "draft"): string {
+export function keyPrefix(userId: string, kind: "outbox" | "draft" | "tab"): string {
   return `rts-chat/${encodeURIComponent(userId)}/${kind}/`;
 }
 
@@ -43,23 +43,7 @@ export function webStorage(store: Storage = localStorage): ChatStorage {
 
 /** IndexedDB: files as well. What is not written yet when the page goes, but for files, is not lost either. */
 export function indexedDbStorage(name = "rts-chat"): ChatStorage {
-  const opened = new Promise<IDBDatabase>((resolve, reject) => {
-    const request = indexedDB.open(name, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore("entries");
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error("IndexedDB"));
-  });
-  opened.catch(() => undefined); // told to whoever uses it
-  const run = async <T>(
-    mode: IDBTransactionMode,
-    work: (store: IDBObjectStore) => IDBRequest<T>,
-  ): Promise<T> => {
-    const request = work((await opened).transaction("entries", mode).objectStore("entries"));
-    return new Promise((resolve, reject) => {
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error ?? new Error("IndexedDB"));
-    });
-  };
+  const run = transactions(name);
   const journal = new Journal(name);
   const write = async (key: string, value: unknown): Promise<void> => {
     const done = journal.begin(key, value);
@@ -67,11 +51,15 @@ export function indexedDbStorage(name = "rts-chat"): ChatStorage {
     else await run("readwrite", (store) => store.put(value, key));
     done();
   };
-  for (const [key, value] of journal.taken()) write(key, value).catch(() => undefined);
+  /** What closed pages left, also while this one lives. */
+  const take = () =>
+    Promise.all(journal.taken().map(([key, value]) => write(key, value).catch(() => undefined)));
+  void take();
   return {
     set: write,
     delete: (key) => write(key, undefined),
     async entries(prefix) {
+      await take();
       const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
       const [keys, values] = await Promise.all([
         run("readonly", (store) => store.getAllKeys(range)),
@@ -79,5 +67,28 @@ export function indexedDbStorage(name = "rts-chat"): ChatStorage {
       ]);
       return keys.map((key, index) => [key as string, values[index]]);
     },
+  };
+}
+
+type Transact = <T>(
+  mode: IDBTransactionMode,
+  work: (store: IDBObjectStore) => IDBRequest<T>,
+) => Promise<T>;
+
+/** Requests to the one store of a database, each in a transaction of its own. */
+function transactions(name: string): Transact {
+  const opened = new Promise<IDBDatabase>((resolve, reject) => {
+    const request = indexedDB.open(name, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore("entries");
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error ?? new Error("IndexedDB"));
+  });
+  opened.catch(() => undefined); // told to whoever uses it
+  return async (mode, work) => {
+    const request = work((await opened).transaction("entries", mode).objectStore("entries"));
+    return new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error ?? new Error("IndexedDB"));
+    });
   };
 }

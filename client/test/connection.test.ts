@@ -71,30 +71,48 @@ test("a getToken that returns nothing is told once, with the reason, however oft
   connection.close();
 });
 
-test("a refused connection has the server's message, and the logger is told once", async () => {
+/** A server that refuses every session. */
+async function refusing(code: string, message: string): Promise<{ url: string; close: () => void }> {
   const { WebSocketServer } = createRequire(import.meta.url)("ws") as {
     WebSocketServer: new (options: object) => Server;
   };
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   server.on("connection", (socket: { send(text: string): void; on(type: "message", heard: () => void): void }) => {
     socket.send('0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}');
-    const refusal = '{"message":"The token is missing or invalid.","data":{"code":"unauthorized"}}';
+    const refusal = JSON.stringify({ message, data: { code } });
     socket.on("message", () => socket.send(`44/chat,${refusal}`));
   });
   await once(server, "listening");
-  const { connection, warnings } = told(() => "garbage", `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-  const refused = new Promise<ConnectionState>((done) =>
-    connection.state.subscribe((state) => state.status === "refused" && done(state)),
-  );
-  connection.connect();
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => void server.close() };
+}
+
+function becomes(connection: Connection, status: ConnectionState["status"]): Promise<ConnectionState> {
+  return new Promise((done) => connection.state.subscribe((state) => state.status === status && done(state)));
+}
+
+test("a refused connection has the server's message, and the logger is told once", async () => {
   const reason = { code: "unauthorized", message: "The token is missing or invalid." };
+  const { url, close } = await refusing(reason.code, reason.message);
+  const { connection, warnings } = told(() => "garbage", url);
+  const refused = becomes(connection, "refused");
+  connection.connect();
   assert.deepEqual(await refused, { status: "refused", ...reason });
   await assert.rejects(connection.command("room.list", {}), reason);
   assert.deepEqual(warnings, [
     "The connection was refused; only connect() tries again. ChatError: The token is missing or invalid.",
   ]);
   connection.close();
-  server.close();
+  close();
+});
+
+test("a token that has expired is told with the server's message", async () => {
+  const { url, close } = await refusing("token_expired", "The token has expired.");
+  const { connection } = told(() => "old", url);
+  connection.connect();
+  const { code, message } = await becomes(connection, "offline");
+  connection.close();
+  close();
+  assert.deepEqual([code, message], ["token_expired", "The token has expired."]);
 });
 
 test("commands before connect() and after close() wait, and the logger is told so once", async () => {

@@ -46,6 +46,7 @@ function outbox(wire: Wire, storage: ChatStorage = memoryStorage()): Outbox {
       return wire.connection;
     },
     storage,
+    tab: "tab",
     prefix: () => PREFIX,
     seq: () => undefined,
     changed: nothing,

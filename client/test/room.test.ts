@@ -62,7 +62,8 @@ class Scene {
     const core = new RoomCore("r", {
       connection,
       storage: this.storage,
-      me: ME,
+      tab: "tab",
+    me: ME,
       outboxPrefix: () => "outbox/",
       keepDraft: nothing,
       name: (user_id) => user_id,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 
-from rts_server import keys
 from rts_server.domain.roles import OWNER, Role, roles_that, roles_that_grant
 from rts_server.roomlog.request import AppendRequest, EventTemplate, MembershipChange, NewMember, Op
+from rts_server.roomlog.system_message import system_message
 from rts_server.roomlog.template import Slot, placeholder
-from rts_server.types.objects import Message
 
 
 def member_added(room_id: str, actor_id: str, user_ids: list[str], role: Role) -> AppendRequest:
@@ -22,7 +22,7 @@ def member_added(room_id: str, actor_id: str, user_ids: list[str], role: Role) -
         new_members=tuple(NewMember(user_id, role) for user_id in user_ids),
         events=(
             members_event("member.added", actor_id, "join"),
-            _system_message(room_id, actor_id, "member.added", "join"),
+            _members_line(room_id, actor_id, "member.added", "join"),
         ),
     )
 
@@ -38,7 +38,7 @@ def member_removed(room_id: str, actor_id: str, user_ids: list[str]) -> AppendRe
         removals=tuple(user_ids),
         events=(
             members_event("member.removed", actor_id, "go"),
-            _system_message(room_id, actor_id, "member.removed", "go"),
+            _members_line(room_id, actor_id, "member.removed", "go"),
         ),
     )
 
@@ -56,14 +56,15 @@ def member_left(room_id: str, user_id: str, new_owner: str | None) -> AppendRequ
         removals=(user_id,),
         events=(
             members_event("member.updated", user_id, "role"),
+            _roles_line(room_id, user_id, {OWNER}),
             members_event("member.removed", user_id, "go"),
-            _system_message(room_id, user_id, "member.removed", "go"),
+            _members_line(room_id, user_id, "member.removed", "go"),
         ),
     )
 
 
 def member_updated(room_id: str, actor_id: str, user_id: str, role: Role) -> AppendRequest:
-    """A member gets another role."""
+    """A member gets another role, and a system message says so."""
     return AppendRequest(
         room_id=room_id,
         request_id=f"role:{secrets.token_hex(16)}",
@@ -71,7 +72,10 @@ def member_updated(room_id: str, actor_id: str, user_id: str, role: Role) -> App
         roles=roles_that("member.update"),
         group_only=True,
         role_changes=((user_id, role),),
-        events=(members_event("member.updated", actor_id, "role"),),
+        events=(
+            members_event("member.updated", actor_id, "role"),
+            _roles_line(room_id, actor_id, {role}),
+        ),
     )
 
 
@@ -103,10 +107,11 @@ def members_changed(
         role_changes=wanted.role_changes,
         events=(
             members_event("member.removed", actor_id, "go"),
-            _system_message(room_id, actor_id, "member.removed", "go"),
+            _members_line(room_id, actor_id, "member.removed", "go"),
             members_event("member.added", actor_id, "join"),
-            _system_message(room_id, actor_id, "member.added", "join"),
+            _members_line(room_id, actor_id, "member.added", "join"),
             members_event("member.updated", actor_id, "role"),
+            _roles_line(room_id, actor_id, {role for _, role in wanted.role_changes}),
         ),
     )
 
@@ -118,31 +123,14 @@ def members_event(kind: str, actor_id: str, op: Op) -> EventTemplate:
     )
 
 
-def _system_message(room_id: str, actor_id: str, event: str, op: Op) -> EventTemplate:
-    """A system message about a change of members; it never counts as unread."""
-    message_id = keys.message_id(room_id, "", secrets.token_hex(16))
-    message: Message = {
-        "message_id": message_id,
-        "client_msg_id": message_id,
-        "room_id": room_id,
-        "seq": placeholder(Slot.SEQ),
-        "epoch": placeholder(Slot.EPOCH),
-        "sender_id": actor_id,
-        "type": "system",
-        "text": "",
-        "attachments": [],
-        "mentions": [],
-        "reactions": {},
-        "metadata": {"event": event, "user_ids": placeholder(Slot.USER_IDS)},
-        "version": 1,
-        "created_at": placeholder(Slot.TS),
-    }
-    return EventTemplate(
-        "message.new",
-        {"message": message},
-        "m",
-        actor_id=actor_id,
-        allocates_seq=True,
-        counts=False,
-        op=op,
-    )
+def _members_line(room_id: str, actor_id: str, event: str, op: Op) -> EventTemplate:
+    users = placeholder(Slot.USER_IDS)
+    return system_message(room_id, actor_id, {"event": event, "user_ids": users}, op)
+
+
+def _roles_line(room_id: str, actor_id: str, roles: Collection[Role]) -> EventTemplate:
+    """`role` is missing where several were given at once."""
+    metadata = {"event": "member.updated", "user_ids": placeholder(Slot.USER_IDS)}
+    if len(roles) == 1:
+        metadata |= {"role": next(iter(roles))}
+    return system_message(room_id, actor_id, metadata, "role")

@@ -19,12 +19,13 @@ from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 from rts_server.roomlog.room_events import empty_append
 from rts_server.roomlog.superseded import (
     Target,
-    is_system_message,
     item_attributes,
-    only_member_lines,
+    only_lines,
     only_new_members,
+    system_messages,
     targets,
     with_first_names,
+    with_lines_of,
     without,
     without_intents,
 )
@@ -111,7 +112,7 @@ class AppendReplay:
             result = await self._appender.append(left, max_epoch)
             if not isinstance(result, NoOp):
                 return left, result
-        lines = only_member_lines(request)
+        lines = only_lines(request)
         if lines is None:
             return pending.on_success
         result = await self._appender.append(lines, max_epoch)
@@ -122,7 +123,7 @@ class AppendReplay:
 
         The room is loaded first: only then does the archive have all that was queued.
         """
-        lines = [event for event in request.events if is_system_message(event)]
+        lines = system_messages(request)
         if not lines:
             return request
         with contextlib.suppress(errors.NotFound):
@@ -178,7 +179,7 @@ class AppendReplay:
             return request
         if rebuilt is None:
             return on_success
-        return dataclasses.replace(rebuilt, rebuild=request.rebuild)
+        return dataclasses.replace(with_lines_of(rebuilt, request), rebuild=request.rebuild)
 
 
 def _position_prefix(epoch: int) -> str:

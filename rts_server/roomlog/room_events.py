@@ -12,6 +12,7 @@ from rts_server.persistence.records import DELETED_ROOM_TTL_SECONDS, expiry
 from rts_server.roomlog.intents import ROOM_DELETED, room_intents, settings_intents
 from rts_server.roomlog.member_events import members_event
 from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember
+from rts_server.roomlog.system_message import room_lines
 from rts_server.roomlog.template import Slot, placeholder, text_template
 from rts_server.types.objects import PublicRoom
 
@@ -41,7 +42,10 @@ def room_created(
 
 
 def room_updated(room: RoomFields, epoch: int, actor_id: str, change: RoomChange) -> AppendRequest:
-    """A room with another name, metadata or frozen; `room` and `epoch` are as they were read."""
+    """A room with another name, metadata or frozen; `room` and `epoch` are as they were read.
+
+    A system message tells of the name and of frozen.
+    """
     after: RoomFields = {**room, **change, "version": room["version"] + 1}
     return AppendRequest(
         room_id=room["room_id"],
@@ -50,7 +54,7 @@ def room_updated(room: RoomFields, epoch: int, actor_id: str, change: RoomChange
         roles=roles_that("room.update"),
         room_change={"version": room["version"], "epoch": epoch},
         intents=room_intents(change),
-        events=(_room_event("room.updated", after, actor_id),),
+        events=(_room_event("room.updated", after, actor_id), *room_lines(room, actor_id, change)),
     )
 
 

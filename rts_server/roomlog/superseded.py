@@ -66,7 +66,7 @@ def without_intents(request: AppendRequest, superseded: Collection[str]) -> Appe
 
 
 def is_system_message(event: EventTemplate) -> bool:
-    """True for a system message, which shows a change of members in the history."""
+    """True for a system message, which shows a change of the members or the room in the history."""
     return event.allocates_seq and event.message["type"] == "system"
 
 
@@ -86,9 +86,20 @@ def with_first_names(
     return replace(request, events=tuple(events))
 
 
-def only_member_lines(request: AppendRequest) -> AppendRequest | None:
+def system_messages(request: AppendRequest) -> tuple[EventTemplate, ...]:
+    """The system messages of a request."""
+    return tuple(event for event in request.events if is_system_message(event))
+
+
+def with_lines_of(request: AppendRequest, lost: AppendRequest) -> AppendRequest:
+    """A request that was built anew, with the system messages that the lost one published."""
+    others = tuple(event for event in request.events if not is_system_message(event))
+    return replace(request, events=(*others, *system_messages(lost)))
+
+
+def only_lines(request: AppendRequest) -> AppendRequest | None:
     """The system messages of a request without the change itself; None if it has none."""
-    lines = tuple(event for event in request.events if is_system_message(event))
+    lines = system_messages(request)
     if not lines:
         return None
     return replace(
@@ -98,6 +109,8 @@ def only_member_lines(request: AppendRequest) -> AppendRequest | None:
         role_changes=(),
         new_names=(),
         remove_everybody=False,
+        room_change=None,
+        intents=(),
         events=lines,
     )
 

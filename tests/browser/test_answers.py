@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-from playwright.async_api import BrowserContext, expect
+from playwright.async_api import BrowserContext, Route, expect
 
 from tests.browser.session import (
+    PHONE,
     act,
     both_with_direct_room,
     details,
@@ -119,12 +120,40 @@ async def test_a_lost_connection_is_shown(
     await until(alice, "/Trying again in [0-9]+ s/.test(document.querySelector('#bar').innerText)")
     await say(alice, "waits")
     await until(alice, "document.querySelector('#messages .mark.sending')")
-    await expect(alice.locator("#rooms .preview").first).to_have_text("Sending waits")
+    await expect(alice.locator("#rooms .preview").first).to_have_text("waits")
     await until(
         alice, f"({TRIES_NOW})(document.querySelector('#bar [data-action=reconnect]'), asked)"
     )
     await expect(alice.locator("#bar")).to_be_hidden()
     await expect(bob.locator("#rooms .badge").first).to_have_text("1")
+
+
+async def test_without_a_room_the_list_tells_why_there_is_no_connection(
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """No token, or one that the server refuses, in words, with a button; on a telephone too."""
+    page = await context.new_page()
+    answers = {"status": 500, "body": "{}"}
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(**answers)  # type: ignore[arg-type]
+
+    await page.route("**/dev/token*", answer)
+    await page.goto(f"{dev_url}/?user={names[0]}")
+    bar = page.locator("#list-bar")
+    await expect(bar).to_contain_text("Signing in failed: the server answered 500. Messages wait")
+    answers |= {"status": 200, "body": '{"token": "a.b.c"}'}
+    await bar.locator("button").click()
+    await expect(bar).to_contain_text(
+        re.compile(r"Signed out by the server: You are not signed in any more\. \(The token .+\)")
+    )
+    await expect(page.locator("#room-lists .skeleton")).to_be_hidden()  # nothing is on its way
+    await page.set_viewport_size(PHONE)
+    await expect(bar).to_be_visible()
+    await page.unroute("**/dev/token*")
+    await bar.locator("button").click()
+    await online(page)
+    await expect(bar).to_be_hidden()
 
 
 async def test_open_room_and_sign_out(

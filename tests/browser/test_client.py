@@ -128,6 +128,53 @@ async def test_what_is_unsent_survives_a_reload(
     assert sent_files == (["notes.txt"] if keeps_files else [])
 
 
+@pytest.mark.parametrize("locks", [True, False], ids=["locks", "beats"])
+@pytest.mark.parametrize("storage", ["indexedDbStorage", "webStorage"])
+async def test_a_living_tab_takes_over_what_a_closed_one_left_unsent(
+    context: BrowserContext,
+    origin: str,
+    operator: AsyncRestClient,
+    dev_url: str,
+    names: tuple[str, str],
+    storage: str,
+    *,
+    locks: bool,
+) -> None:
+    """As soon as the tab is closed, not before; by one tab, each message once, in their order."""
+    alice, bob = names
+    if not locks:  # as over plain http to another machine
+        await context.add_init_script("delete Navigator.prototype.locks")
+    texts = [f"typed {n}" for n in range(5)]
+    count = "(await entries('outbox')).length"
+    async with Proxy(("127.0.0.1", port_of(dev_url))) as network:
+        closing, early, late = [await visit(context, origin) for _ in range(3)]
+        await connect(closing, alice, dev_url, f"http://127.0.0.1:{network.port}", storage)
+        await connect(early, alice, dev_url, dev_url, storage)
+        room_id = await run(closing, "return (await chat.direct(bob)).room_id", bob=bob)
+        network.leave()
+        await until(closing, "chat.connection.value.status !== 'online'")
+        await run(
+            closing,
+            "for (const text of texts) chat.room(room_id).send({ text });"
+            f"while ({count} < texts.length) await new Promise((on) => setTimeout(on, 20));",
+            room_id=room_id,
+            texts=texts,
+        )
+        await connect(late, alice, dev_url, dev_url, storage)
+        await run(late, "const room = await chat.direct(bob); room.watch()", bob=bob)
+        await until(late, "[...chat.rooms().value].length === 1")
+        assert await run(late, f"return {count}") == len(texts)
+        assert not (await operator.message_page(room_id))["messages"]
+        await closing.close()
+
+        async def is_empty() -> bool:
+            return bool(await run(early, f"return {count} === 0"))
+
+        await eventually(is_empty)
+    messages = (await operator.message_page(room_id))["messages"]
+    assert [m["text"] for m in messages] == texts
+
+
 async def test_a_file_without_a_place_to_survive_is_refused_after_a_reload(
     context: BrowserContext, origin: str, dev_url: str, names: tuple[str, str]
 ) -> None:

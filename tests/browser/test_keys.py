@@ -148,6 +148,32 @@ async def test_escape_ends_an_edit_before_it_closes_a_toast(
     await expect(alice.locator(".toast")).to_have_count(0)
 
 
+async def test_keys_lead_through_the_menu_of_a_message(
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Arrows from the last to the first and back, Home and End; its button says that it is open."""
+    alice = await in_direct_room(context, dev_url, names)
+    await say(alice, "hello")
+    await expect(alice.locator("#messages .mark.queued").first).to_be_attached()
+    await use_tool(alice, ".more", "#messages li:first-child")
+    more = alice.locator("#messages .more").first
+    await expect(more).to_have_attribute("aria-expanded", "true")
+    first, last = alice.locator("#menu button").first, alice.locator("#menu button").last
+    for key, at in (
+        ("End", last),
+        ("ArrowDown", first),
+        ("ArrowUp", last),
+        ("Home", first),
+        ("ArrowLeft", last),
+        ("ArrowRight", first),
+    ):
+        await alice.keyboard.press(key)
+        await expect(at).to_be_focused()
+    await alice.keyboard.press("Escape")
+    await expect(more).to_be_focused()
+    await expect(more).not_to_have_attribute("aria-expanded", "true")
+
+
 async def test_a_menu_goes_with_its_room(
     context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:

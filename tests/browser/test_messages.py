@@ -154,7 +154,8 @@ async def test_an_answer_shows_and_leads_to_what_it_answers(
     await opened(bob, alice_id)
     await expect(bob.locator("#messages .divider").first).to_be_attached()
     await bob.evaluate("document.querySelector('#scroll').scrollTop = 99999")
-    quote = f"{LAST}?.querySelector('.quote').innerText"
+    quoted = f"{LAST}?.querySelectorAll('.quote > [aria-hidden]')"
+    quote = f"[...{quoted}].map((one) => one.innerText).join('\\n')"
     await until(bob, f"{LAST}?.innerText.includes('the answer')")
     assert await bob.evaluate(quote) == f"{alice_id}\nthe question"
     await bob.click("#messages li:last-child .quote")

@@ -61,3 +61,29 @@ async def test_presence_and_status_are_seen(
     await alice.click("#own-menu summary")
     await alice.select_option("#presence", "online")
     await expect(bob.locator("#members")).to_have_text("Online")
+
+
+async def test_keys_lead_through_the_menu(
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Arrows, Home and End where no field uses them; Escape closes it wherever the focus is."""
+    alice = await signed_in(context, dev_url, names[0])
+    summary = alice.locator("#own-menu summary")
+    await summary.focus()
+    await alice.keyboard.press("Enter")
+    for key, at in (
+        ("End", "#sign-out"),
+        ("ArrowUp", "#second"),
+        ("ArrowDown", "#sign-out"),
+        ("ArrowDown", "#own-menu summary"),
+        ("ArrowDown", "#presence"),
+    ):
+        await alice.keyboard.press(key)
+        await expect(alice.locator(at)).to_be_focused()
+    await alice.focus("#sign-out")
+    await alice.keyboard.press("Home")
+    await expect(summary).to_be_focused()
+    await alice.focus("#search")
+    await alice.keyboard.press("Escape")
+    await until(alice, "!document.querySelector('#own-menu').open")
+    await expect(summary).to_be_focused()

@@ -205,7 +205,8 @@ async def test_members_of_a_group(
     await alice.click("#leave")
     await alice.click("#leave-form .danger")
     await expect(alice.locator("#rooms li")).to_have_count(0)
-    await expect(bob.locator("#messages .sentence").first).to_have_text(f"{alice_id} left")
+    lines = [f"{alice_id} made you an owner", f"{alice_id} left"]
+    await expect(bob.locator("#messages .sentence")).to_have_text(lines)
     await expect(bob.locator("#people li")).to_have_count(1)
 
     await bob.click("#mute")

@@ -34,6 +34,7 @@ class Model:
 
     def update(self, **change: Any) -> None:
         self.room |= change | {"version": self.room["version"] + 1}
+        self._system("room.updated", [])
 
     def add(self, users: list[str], role: str = "member") -> None:
         self._system("member.added", users, lambda: self._come(users, role))
@@ -45,6 +46,7 @@ class Model:
 
     def set_role(self, user: str, role: str) -> None:
         self.members[user]["role"] = role
+        self._system("member.updated", [user])
 
     def change_settings(self, user: str, **settings: bool) -> None:
         member = self.members[user]

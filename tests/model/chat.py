@@ -152,6 +152,7 @@ class Room:
             return refused
         for name, value in change.items():
             setattr(self, name, value)
+        self._line(user)
         return "ok"
 
     def add(self, actor: str, user: str, role: Role) -> Outcome:
@@ -184,6 +185,7 @@ class Room:
         if was == "owner" and self._owners() == 1:
             return "conflict"
         self.seats[user].role = role
+        self._line(actor)
         return "ok"
 
     def leave(self, user: str) -> Outcome:

@@ -1,6 +1,6 @@
 // @ts-check
 // Initials on a colour of the id, and how somebody is.
-import { h, spoken } from "../dom.js";
+import { h } from "../dom.js";
 import { hue, initials, shortTime } from "../format.js";
 import { t } from "../strings.js";
 
@@ -8,11 +8,12 @@ import { t } from "../strings.js";
 
 /** @param {string} id @param {string} name @param {Presence} [presence] */
 export function avatar(id, name, presence) {
+  const line = presence ? presenceLine(presence) : "";
   return h(
     "span",
-    { class: `avatar hue-${hue(id)}` },
-    h("span", { "aria-hidden": "true" }, initials(name)),
-    presence && h("span", { class: `dot ${presence.state}`, title: presenceLine(presence) }, spoken(`${presenceLine(presence)}. `)),
+    { class: `avatar hue-${hue(id)}`, role: "img", "aria-label": t.avatar(name || id, line) },
+    initials(name),
+    presence && h("span", { class: `dot ${presence.state}`, title: line }),
   );
 }
 

@@ -1,6 +1,6 @@
 // @ts-check
 // Names behind an @ in a text: who is meant, and a list to choose from while one types.
-import { h } from "../dom.js";
+import { h, silent } from "../dom.js";
 import { named } from "../format.js";
 import { t } from "../strings.js";
 import { avatar } from "./avatar.js";
@@ -76,4 +76,4 @@ function complete(field, begun, user_id) {
 
 /** @param {string} user_id @param {string} name @param {number} index @param {boolean} isActive */
 const option = (user_id, name, index, isActive) =>
-  h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": String(isActive), "data-user": user_id }, avatar(user_id, name), name);
+  h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": String(isActive), "data-user": user_id }, silent(avatar(user_id, name)), name);

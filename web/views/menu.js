@@ -13,7 +13,15 @@ import { t } from "../strings.js";
  * @property {readonly (MenuItem | false | "" | undefined)[]} items
  */
 
-const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
+/** Where keys lead, from the choice `now` of `count`. @type {Partial<Record<string, (now: number, count: number) => number>>} */
+export const STEPS = {
+  ArrowDown: (now) => now + 1,
+  ArrowRight: (now) => now + 1,
+  ArrowUp: (now) => now - 1,
+  ArrowLeft: (now) => now - 1,
+  Home: () => 0,
+  End: () => -1,
+};
 
 /** @param {HTMLElement} anchor @param {string} label @param {Choices} choices */
 export function openMenu(anchor, label, choices) {
@@ -23,6 +31,7 @@ export function openMenu(anchor, label, choices) {
   const close = () => {
     menu.remove();
     open.abort();
+    anchor.removeAttribute("aria-expanded");
     if (anchor.isConnected) anchor.focus({ preventScroll: true });
   };
   const show = () => {
@@ -32,6 +41,7 @@ export function openMenu(anchor, label, choices) {
   menu.append(...entries(choices, close, show));
   listen(menu, close, open.signal);
   document.querySelector("main")?.append(menu); // a landmark holds it
+  anchor.setAttribute("aria-expanded", "true");
   show();
 }
 
@@ -73,9 +83,9 @@ function listen(menu, close, signal) {
     if (event.altKey || event.ctrlKey || event.metaKey) return; // keys of the page
     const all = buttonsOf(menu);
     const now = all.findIndex((node) => node === document.activeElement);
-    const step = STEPS[/** @type {keyof typeof STEPS} */ (event.key)];
+    const step = STEPS[event.key];
     if (event.key === "Escape" || event.key === "Tab") close();
-    else if (step) all[(now + step + all.length) % all.length]?.focus();
+    else if (step) all.at(step(now, all.length) % all.length)?.focus();
     else return;
     event.preventDefault();
     event.stopPropagation();

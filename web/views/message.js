@@ -1,12 +1,13 @@
 // @ts-check
 // One row of the list: a message with all that belongs to it.
-import { h, icon, iconButton, spoken } from "../dom.js";
+import { h, icon, iconButton, silent, spoken } from "../dom.js";
 import { inColour, recentEmoji } from "../emoji.js";
-import { bytes, cut, day, minute, parts } from "../format.js";
+import { bytes, cut, day, minute, parts, spokenTime } from "../format.js";
 import { isPicture, isVideo } from "../files.js";
 import { explain, t } from "../strings.js";
 import { avatar } from "./avatar.js";
 import { mark } from "./signs.js";
+import { systemSentence } from "./system-message.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").Room} Room */
@@ -27,13 +28,14 @@ export function messageItem(app, room, { message, day: isNewDay, divider, head, 
     { class: classes.filter(Boolean).join(" "), tabindex: -1 },
     isNewDay && h("div", { class: "day" }, day(message.created_at)),
     divider && h("div", { class: "divider" }, t.newMessages),
-    type === "system" ? h("span", { class: "sentence" }, sentence(app, message)) : bubble(app, room, message, head),
+    type === "system" ? h("span", { class: "sentence", title: spokenTime(message.created_at) }, systemSentence(app, message)) : bubble(app, room, message, head),
   );
 }
 
 /** @param {App} app @param {Room} room @param {ShownMessage} message @param {boolean} head */
 function bubble(app, room, message, head) {
-  const group = room.state.value.room?.type === "group";
+  const { partner, room: { type } = {} } = room.state.value;
+  const group = type === "group";
   const others = group && !message.own;
   const name = app.name(message.sender_id);
   const isDeleted = Boolean(message.deleted_at) || app.deletions.has(message.key);
@@ -48,7 +50,7 @@ function bubble(app, room, message, head) {
       { class: "bubble" },
       others && head ? h("span", { class: "name" }, name) : spoken(`${name}: `),
       ...content,
-      foot(message, isDeleted),
+      foot(message, isDeleted, partner === undefined ? undefined : app.client.name(partner)),
       message.message_id !== undefined && !isDeleted && tools(recentEmoji()[0] ?? "", what),
     ),
     unsent(message, what),
@@ -82,11 +84,14 @@ const text = (app, { text: said, mentions }) =>
 function quote(app, room, message_id) {
   const quoted = app.quotes.of(room, message_id);
   const said = quoted?.deleted_at ? t.deleted : quoted?.text || quoted?.attachments[0]?.name;
+  const name = quoted ? app.name(quoted.sender_id) : t.reply;
+  const text = said === undefined ? t.earlierMessage : cut(said, QUOTE);
   return h(
     "button",
     { type: "button", class: "quote", "data-action": "jump", "data-message": message_id },
-    h("span", { class: "name" }, quoted ? app.name(quoted.sender_id) : t.reply),
-    h("span", {}, said === undefined ? t.earlierMessage : cut(said, QUOTE)),
+    spoken(t.answers(name, text)),
+    silent(h("span", { class: "name" }, name)),
+    silent(h("span", {}, text)),
   );
 }
 
@@ -95,7 +100,7 @@ function fileItem(message, file) {
   const sent = message.message_id !== undefined;
   const caption = h(
     "button",
-    { type: "button", class: "download", "data-action": "download", disabled: !sent, title: t.download(file.name) },
+    { type: "button", class: "download", "data-action": "download", disabled: !sent, title: t.download(file.name), "aria-label": `${t.download(file.name)}, ${bytes(file.size)}` },
     icon("file"),
     h("span", {}, file.name, " ", h("span", { class: "size" }, bytes(file.size))),
   );
@@ -129,7 +134,7 @@ function missing({ id, name, width, height }) {
 
 /** @param {ShownMessage} message */
 function progress({ progress: part = 0 }) {
-  return h("progress", { max: 1, value: part, "aria-label": t.status.uploading });
+  return h("progress", { max: 1, value: part, "aria-label": t.uploading });
 }
 
 /** @param {App} app @param {ShownMessage} message */
@@ -147,6 +152,7 @@ function reactions(app, { reactions: all }) {
         "data-key": emoji,
         "aria-pressed": String(mine),
         title: names,
+        "aria-label": t.reaction(inColour(emoji), count, names),
       },
       `${inColour(emoji)} ${count}`,
     );
@@ -154,14 +160,14 @@ function reactions(app, { reactions: all }) {
   return list.length > 0 && h("div", { class: "reactions" }, ...list);
 }
 
-/** @param {ShownMessage} message @param {boolean} isDeleted */
-function foot({ created_at, edited_at, own, status }, isDeleted) {
+/** @param {ShownMessage} message @param {boolean} isDeleted @param {string} [whom] the other of a direct room */
+function foot({ created_at, edited_at, own, status }, isDeleted, whom) {
   return h(
     "span",
     { class: "foot" },
     edited_at && !isDeleted && h("span", { class: "edited" }, t.edited),
-    h("time", { datetime: created_at }, minute(created_at)),
-    own && status && !isDeleted && mark(status),
+    h("time", { datetime: created_at, title: spokenTime(created_at) }, spoken(` ${t.at("")}`), minute(created_at)),
+    own && status && !isDeleted && mark(status, whom),
   );
 }
 
@@ -190,7 +196,7 @@ function unsent(message, what) {
   const { status, error } = message;
   if (status === "uploading") return h("span", { class: "error" }, button("discard", t.cancel, what));
   if (status !== "refused") return null;
-  const why = error ? explain(error) : t.status.refused;
+  const why = error ? explain(error) : t.status.refused("");
   return h("span", { class: "error", role: "alert" }, h("span", {}, why), message.retry !== undefined && button("retry", t.retry, what), button("discard", t.discard, what));
 }
 
@@ -198,12 +204,3 @@ function unsent(message, what) {
 const button = (action, label, what) =>
   h("button", { type: "button", class: action, "data-action": action, "aria-label": t.onMessage(label, what) }, label);
 
-/** @param {App} app @param {ShownMessage} message */
-function sentence(app, { sender_id, text: said, metadata }) {
-  const ids = Array.isArray(metadata.user_ids) ? metadata.user_ids.map(String) : [];
-  const people = ids.map((user_id) => (user_id === app.user ? t.youAsObject : app.client.name(user_id))).join(", ");
-  const who = app.name(sender_id);
-  if (metadata.event === "member.added") return t.systemAdded(who, people);
-  if (metadata.event !== "member.removed") return said || `${String(metadata.event)} ${people}`;
-  return ids.includes(sender_id) ? t.systemLeft(who) : t.systemRemoved(who, people);
-}

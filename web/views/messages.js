@@ -7,6 +7,7 @@ import { VirtualList } from "../virtual-list.js";
 import { messageActions } from "./message-actions.js";
 import { MessageFocus } from "./message-focus.js";
 import { messageItem } from "./message.js";
+import { systemSentence } from "./system-message.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").Room} Room */
@@ -32,7 +33,8 @@ class MessagesView {
   /** Messages above this seq are new since the user began to read. @type {number | null} */
   #divider = null;
   #unread = 0;
-  #newest = 0;
+  /** The seq up to which messages were announced; null before the first were shown. @type {number | null} */
+  #newest = null;
   #busy = false;
   #rows = new Rows();
   #list = h("ol", { id: "messages", role: "list" });
@@ -113,7 +115,8 @@ class MessagesView {
     this.#room = room;
     this.#landed = this.#hadNewer = false;
     this.#divider = null;
-    this.#unread = this.#newest = 0;
+    this.#unread = 0;
+    this.#newest = null;
     this.#virtual.reset();
     this.#hide(this.#pill, true);
     this.#announcer.textContent = "";
@@ -154,9 +157,15 @@ class MessagesView {
   #announce({ messages }) {
     const last = messages.findLast(({ seq }) => seq !== undefined);
     const newest = last?.seq ?? 0;
-    if (last && this.#newest && newest > this.#newest && !last.own && !last.deleted_at)
-      this.#announcer.textContent = `${this.#app.name(last.sender_id)}: ${last.text || last.attachments[0]?.name || ""}`;
-    this.#newest = Math.max(this.#newest, newest);
+    if (last && this.#newest !== null && newest > this.#newest && !last.own && !last.deleted_at)
+      this.#announcer.textContent = this.#spoken(last);
+    this.#newest = Math.max(this.#newest ?? 0, newest);
+  }
+
+  /** @param {RoomState["messages"][number]} message */
+  #spoken(message) {
+    if (message.type === "system") return systemSentence(this.#app, message);
+    return `${this.#app.name(message.sender_id)}: ${message.text || (message.attachments[0]?.name ?? "")}`;
   }
 
   /** The end counts of what is drawn: newer messages may be here that are not. @param {RoomState} state */

@@ -3,6 +3,7 @@
 import { h, icon, onSubmit } from "../dom.js";
 import { t } from "../strings.js";
 import { applyTheme, theme, THEMES } from "../theme.js";
+import { STEPS } from "./menu.js";
 
 /** @typedef {import("../app.js").App} App */
 
@@ -15,7 +16,7 @@ export function ownMenu(app) {
   const menu = h(
     "details",
     { id: "own-menu" },
-    h("summary", { "aria-label": t.you, title: t.you }, icon("ellipsis")),
+    h("summary", { "aria-label": t.ownMenu, title: t.ownMenu }, icon("ellipsis")),
     h(
       "div",
       { class: "panel" },
@@ -79,10 +80,24 @@ function closesItself(menu) {
   document.addEventListener("click", ({ target }) => {
     if (target instanceof Node && !menu.contains(target)) menu.open = false;
   });
-  menu.addEventListener("keydown", (event) => {
+  document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;
-    event.preventDefault();
+    event.preventDefault(); // wherever focus went
+    event.stopPropagation();
     menu.open = false;
     menu.querySelector("summary")?.focus();
-  });
+  }, { capture: true });
+  menu.addEventListener("keydown", (event) => menu.open && step(menu, event));
+}
+
+/** Arrow keys, Home and End lead from one to the next, but in a field, which uses them itself.
+ * @param {HTMLElement} menu @param {KeyboardEvent} event */
+function step(menu, event) {
+  const to = STEPS[event.key];
+  if (!to || (event.target instanceof Element && event.target.matches("input, select"))) return;
+  /** @type {NodeListOf<HTMLElement>} */
+  const all = menu.querySelectorAll("summary, select, input, a, button");
+  const now = [...all].findIndex((one) => one === event.target);
+  [...all].at(to(now, all.length) % all.length)?.focus();
+  event.preventDefault();
 }

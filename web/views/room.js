@@ -1,8 +1,9 @@
 // @ts-check
 // The open room: header, bar about the connection, messages, who types, composer.
 import { h, icon, iconButton, onClick, update } from "../dom.js";
-import { explain, t } from "../strings.js";
+import { t } from "../strings.js";
 import { avatar, presenceLine } from "./avatar.js";
+import { barView } from "./bar.js";
 import { composerView } from "./composer.js";
 import { messagesView } from "./messages.js";
 import { newChatDialog } from "./new-chat.js";
@@ -12,7 +13,6 @@ import { roomSigns } from "./signs.js";
 /** @typedef {import("../app.js").RoomState} RoomState */
 
 const NAMED = 6;
-const SECOND = 1000;
 
 /** @param {App} app */
 export function roomView(app) {
@@ -20,28 +20,25 @@ export function roomView(app) {
   const title = h("h2", { id: "title" });
   const members = h("span", { id: "members" });
   const signs = h("span", { class: "signs" });
-  const bar = h("div", { id: "bar", role: "status" });
   const typing = h("p", { id: "typing", role: "status" });
   const messages = messagesView(app);
   const composer = composerView(app, () => messages.toEnd());
   const back = iconButton("arrow-left", t.back, { "data-action": "back", id: "back" });
   const button = iconButton("panel-right", t.details, { "data-action": "details", id: "details-button" });
   const header = h("header", {}, back, face, h("div", { class: "who" }, title, members), signs, button);
-  const pane = h("section", { id: "room" }, header, bar, messages.node, typing, composer);
+  const pane = h("section", { id: "room" }, header, barView(app, "bar", () => !app.isList), messages.node, typing, composer);
   const nothing = nothingOpen();
   const root = h("div", { id: "pane" }, pane, nothing);
   onClick(root, {
     back: () => app.open(null),
     plus: () => newChatDialog(app),
     details: () => app.showDetails(!app.ui.value.details),
-    reconnect: () => app.client.connect(),
   });
   app.draws(() => {
     const { room, opening, details } = app.ui.value;
     const { state } = app;
     pane.hidden = !room && opening === null;
     nothing.hidden = !pane.hidden;
-    renderBar(app, bar);
     const name = opening ?? state?.title ?? "";
     title.textContent = name || "…";
     members.textContent = opening === null ? about(app, state) : t.opening;
@@ -49,6 +46,7 @@ export function roomView(app) {
     update(signs, state ? roomSigns(state) : []);
     typing.textContent = state ? t.typing(state.typing.map((id) => app.client.name(id))) : "";
     button.setAttribute("aria-expanded", String(details));
+    button.setAttribute("aria-label", t.detailsOf(name || "…"));
     button.hidden = !room;
   });
   return root;
@@ -69,27 +67,6 @@ function renderFace({ ui, state, presences }, face, name) {
   const partner = state?.partner;
   update(face, [avatar(partner ?? ui.value.room?.room_id ?? name, name, presences[partner ?? ""])]);
 }
-
-/** Why nothing arrives, and when that may change. @param {App} app @param {HTMLElement} bar */
-function renderBar(app, bar) {
-  const connection = app.client.connection.value;
-  const refused = connection.status === "refused";
-  bar.hidden = !refused && !app.ui.value.offline;
-  if (bar.hidden) return update(bar, []);
-  if (refused) {
-    const why = t.refusedBar(explain({ code: connection.code, message: connection.code }));
-    return update(bar, [icon("wifi-off"), h("span", {}, why), again(t.reconnect)]);
-  }
-  const wait = connection.status === "offline" && connection.retryAt ? connection.retryAt - Date.now() : 0;
-  if (wait > 0) setTimeout(app.changed, (wait % SECOND) + 1);
-  const next = wait > 0 ? t.retryIn(Math.ceil(wait / SECOND)) : t.connecting;
-  // Screen readers hear the first sentence; nobody wants to hear the seconds.
-  const sentences = h("span", {}, `${t.offlineBar} `, h("span", { "aria-hidden": "true" }, next));
-  update(bar, [icon("wifi-off"), sentences, again(t.retryNow)]);
-}
-
-/** @param {string} label */
-const again = (label) => h("button", { type: "button", "data-action": "reconnect" }, label);
 
 /** @param {App} app @param {RoomState | null} state */
 function about(app, state) {

@@ -1,13 +1,14 @@
 // @ts-check
 // The chats: who is signed in, search, the list, hidden ones, and a way to new ones.
-import { h, icon, iconButton, onClick, spoken, update } from "../dom.js";
-import { cut, preview as shownPreview, shortTime } from "../format.js";
+import { h, icon, iconButton, onClick, silent, spoken, update } from "../dom.js";
+import { cut, preview as shownPreview, shortTime, spokenTime } from "../format.js";
 import { focusList } from "../keyboard.js";
 import { t } from "../strings.js";
 import { avatar, presenceLine } from "./avatar.js";
+import { barView } from "./bar.js";
 import { newChatDialog } from "./new-chat.js";
 import { ownMenu } from "./own-menu.js";
-import { mark, roomSigns } from "./signs.js";
+import { mark, roomSigns, roomWords } from "./signs.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").RoomSummary} RoomSummary */
@@ -17,11 +18,10 @@ const SERVER_PREVIEW = 200; // code points of last_message.preview at most
 
 /** @param {App} app */
 export function sidebarView(app) {
-  const state = h("span", { id: "state", role: "status" });
-  const search = h("input", { id: "search", type: "search", placeholder: t.search, "aria-label": t.search });
+  const [state, search] = [h("span", { id: "state", role: "status" }), searchField()];
   const rooms = h("ol", { id: "rooms", "aria-label": t.chats });
   const hidden = h("ol", { id: "hidden-rooms", "aria-label": t.archived });
-  const archive = h("details", { id: "archive" }, h("summary", {}, icon("archive"), t.archived), hidden);
+  const { archive, archived } = archiveOf(hidden);
   const empty = h("p", { id: "no-rooms", class: "hint" });
   const first = h("button", { type: "button", class: "primary", id: "first-chat", "data-action": "plus" }, icon("plus"), t.newChat);
   const skeleton = h("div", { class: "skeleton", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
@@ -30,6 +30,7 @@ export function sidebarView(app) {
     { id: "sidebar", "aria-label": t.chats },
     h("h1", { class: "spoken" }, t.chats),
     head(app, state),
+    barView(app, "list-bar", () => app.isList),
     h("div", { class: "search" }, icon("search"), search),
     h("div", { id: "room-lists" }, skeleton, rooms, empty, first, archive),
   );
@@ -39,8 +40,8 @@ export function sidebarView(app) {
     archive.open = filter !== "" || wasOpen; // what is hidden is found too
     app.ui.set({ filter });
   };
-  const clear = () => find((search.value = ""));
   let wasOpen = false;
+  const clear = () => find((search.value = ""));
   search.addEventListener("input", () => find(search.value.trim()));
   root.addEventListener("keydown", (event) => step(event, search, clear));
   onClick(root, {
@@ -52,14 +53,23 @@ export function sidebarView(app) {
     "sign-out": () => app.signOut(),
   });
   app.draws(() => {
-    renderRooms(app, { rooms, hidden, archive, empty, first, skeleton });
+    renderRooms(app, { rooms, hidden, archive, archived, empty, first, skeleton });
     renderState(app, state);
   });
   return root;
 }
 
-/** @param {App} app @param {Record<"rooms" | "hidden" | "archive" | "empty" | "first" | "skeleton", HTMLElement>} parts */
-function renderRooms(app, { rooms, hidden, archive, empty, first, skeleton }) {
+const searchField = () => h("input", { id: "search", type: "search", placeholder: t.search, "aria-label": t.search });
+
+/** @param {HTMLElement} hidden the list in it */
+function archiveOf(hidden) {
+  const archived = h("span");
+  const archive = h("details", { id: "archive" }, h("summary", {}, icon("archive"), archived), hidden);
+  return { archive, archived };
+}
+
+/** @param {App} app @param {Record<"rooms" | "hidden" | "archive" | "archived" | "empty" | "first" | "skeleton", HTMLElement>} parts */
+function renderRooms(app, { rooms, hidden, archive, archived: label, empty, first, skeleton }) {
   const { filter } = app.ui.value;
   const found = filtered(app.rooms.value, filter);
   const archived = filtered(app.hidden.value, filter);
@@ -67,9 +77,11 @@ function renderRooms(app, { rooms, hidden, archive, empty, first, skeleton }) {
   update(rooms, found.map((room) => roomItem(app, room)));
   update(hidden, archived.map((room) => roomItem(app, room)));
   archive.hidden = !archived.length;
+  label.textContent = t.archivedCount(archived.length);
   const isKnown = app.client.session.value !== undefined;
   const isFound = found.length > 0 || (filter !== "" && archived.length > 0);
-  skeleton.hidden = isKnown || found.length > 0;
+  const isRefused = app.client.connection.value.status === "refused"; // nothing is on its way
+  skeleton.hidden = isKnown || isRefused || found.length > 0;
   empty.hidden = !isKnown || isFound;
   first.hidden = empty.hidden || filter !== "";
   empty.textContent = filter ? t.noMatch : archived.length ? t.allHidden : t.noChats;
@@ -127,54 +139,56 @@ function filtered(rooms, filter) {
   return wanted ? rooms.filter(({ title }) => title.toLocaleLowerCase().includes(wanted)) : rooms;
 }
 
-/** @param {App} app @param {RoomSummary} room */
+/** Its parts are for eyes; ears get one sentence. @param {App} app @param {RoomSummary} room */
 function roomItem(app, room) {
   const { room_id, partner, unread, muted, last_message } = room;
   const title = room.title || "…";
+  const presence = partner === undefined ? undefined : app.presences[partner];
+  const { said, node } = preview(app, room);
+  const sentence = [title, presence && presenceLine(presence), unread > 0 && t.unread(unread), said, ...roomWords(room)];
+  const isOpen = room_id === app.ui.value.room?.room_id;
   const button = h(
     "button",
-    {
-      type: "button",
-      "data-action": "open",
-      "data-room": room_id,
-      "aria-current": room_id === app.ui.value.room?.room_id && "true",
-    },
-    avatar(partner ?? room_id, title, partner === undefined ? undefined : app.presences[partner]),
-    h(
-      "span",
-      { class: "entry" },
-      h("span", { class: "title" }, title),
-      last_message && h("time", { datetime: last_message.created_at }, shortTime(last_message.created_at)),
+    { type: "button", "data-action": "open", "data-room": room_id, "aria-current": isOpen && "true" },
+    spoken(sentence.filter(Boolean).join(", ")),
+    silent(avatar(partner ?? room_id, title, presence)),
+    silent(
+      h(
+        "span",
+        { class: "entry" },
+        h("span", { class: "title" }, title),
+        last_message && h("time", { datetime: last_message.created_at }, shortTime(last_message.created_at)),
+      ),
     ),
-    h(
-      "span",
-      { class: unread ? "entry new" : "entry" },
-      preview(app, room),
-      ...roomSigns(room),
-      h("span", { class: muted ? "badge quiet" : "badge", title: unread ? t.unread(unread) : null }, unread ? String(unread) : ""),
-      unread > 0 && spoken(t.unread(unread).replace(/^\d+/, "")),
+    silent(
+      h(
+        "span",
+        { class: unread ? "entry new" : "entry" },
+        node,
+        ...roomSigns(room),
+        h("span", { class: muted ? "badge quiet" : "badge", title: unread ? t.unread(unread) : null }, unread ? String(unread) : ""),
+      ),
     ),
   );
   return h("li", { "data-key": room_id }, button);
 }
 
-/** @param {App} app @param {RoomSummary} room */
+/** What stands below the title, and the same in words.
+ * @param {App} app @param {RoomSummary} room @returns {{ said: string, node: HTMLElement }} */
 function preview(app, { room_id, last_message }) {
-  const draft = app.client.room(room_id).draft.value;
-  const isOpen = app.ui.value.room?.room_id === room_id;
-  if (draft && !isOpen)
-    return h("span", { class: "preview" }, h("span", { class: "accent" }, t.draft), ` ${cut(draft, PREVIEW)}`);
+  /** @param {string} said @param {...(Node | string | false)} children */
+  const shown = (said, ...children) => ({ said, node: h("span", { class: "preview" }, ...children) });
+  const draft = cut(app.client.room(room_id).draft.value, PREVIEW);
+  if (draft && app.ui.value.room?.room_id !== room_id) return shown(t.draftRow(draft), h("span", { class: "accent" }, t.draft), ` ${draft}`);
   const unsent = app.unsent(room_id);
-  if (unsent?.status)
-    return h("span", { class: "preview" }, mark(unsent.status), ` ${cut(unsent.text || (unsent.files?.[0]?.name ?? ""), PREVIEW)}`);
-  if (!last_message) return h("span", { class: "preview" }, t.noMessages);
-  const said = last_message.deleted ? t.deleted : cut(shownPreview(last_message.preview, SERVER_PREVIEW), PREVIEW);
+  if (unsent?.status) {
+    const text = cut(unsent.text || (unsent.files?.[0]?.name ?? ""), PREVIEW);
+    return shown(t.unsentRow(text, t.status[unsent.status]("")), mark(unsent.status), ` ${text}`);
+  }
+  if (!last_message) return shown(t.noMessages, t.noMessages);
+  const text = last_message.deleted ? t.deleted : cut(shownPreview(last_message.preview, SERVER_PREVIEW), PREVIEW);
   const isFile = last_message.type === "file" && !last_message.deleted;
-  return h(
-    "span",
-    { class: "preview" },
-    `${app.name(last_message.sender_id)}: `,
-    isFile && icon("paperclip"),
-    said,
-  );
+  const who = app.name(last_message.sender_id);
+  const said = t.lastMessage(who, isFile ? `${t.file}, ${text}` : text, spokenTime(last_message.created_at));
+  return shown(said, `${who}: `, isFile && icon("paperclip"), text);
 }
