@@ -6,7 +6,7 @@ import asyncio
 import gc
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, cycle, islice
@@ -42,6 +42,8 @@ class Load:
     refused: list[int]
     unanswered: int
     heard: list[int]
+    busy: dict[str, float]
+    """Share of a core that each part used. The generator is on a core with Valkey and the relay."""
 
     def line(self, peak: float) -> str:
         """Return one row of the table."""
@@ -51,6 +53,7 @@ class Load:
             f"| {goodput / peak:.2f} | {percentile(self.refused, 50):.0f} "
             f"| {percentile(self.refused, 90):.0f} | {self.unanswered} "
             f"| {percentile(self.heard, 50):.0f} | {percentile(self.heard, 99):.0f} |"
+            + "".join(f" {share:.0%} |" for share in self.busy.values())
         )
 
 
@@ -86,12 +89,13 @@ async def _run(stack: Stack, pairs: int, seconds: float) -> None:
         click.echo(f"{describe_machine()}; {pairs} pairs on two instances; peak {peak:,.0f}/s\n")
         click.echo(
             "| offered | /s | served /s | ÷ peak | refused p50 ms | p90 | unanswered "
-            "| heard p50 ms | p99 |\n| --- |" + " ---: |" * 8
+            "| heard p50 ms | p99 | generator | web | Valkey | relay |\n| --- |" + " ---: |" * 12
         )
+        cpu = partial(_cpu, made, servers)
         for factor in FACTORS:
-            click.echo((await _load(sends, seen, factor * peak, seconds)).line(peak))
+            click.echo((await _load(sends, seen, factor * peak, seconds, cpu)).line(peak))
         await asyncio.sleep(RECOVERY_SECONDS)
-        after = await _load(sends, seen, FACTORS[0] * peak, seconds)
+        after = await _load(sends, seen, FACTORS[0] * peak, seconds, cpu)
         click.echo(after.line(peak) + f" {RECOVERY_SECONDS:.0f} s after")
 
 
@@ -126,8 +130,20 @@ async def _peak(sends: Sequence[Action], seen: ReceivedCounts) -> float:
     return rates[-1]
 
 
-async def _load(sends: Sequence[Action], seen: ReceivedCounts, rate: float, seconds: float) -> Load:
+def _cpu(made: Testbed, servers: Running) -> dict[str, float]:
+    """Return the CPU seconds of each part so far; both instances are on one core."""
+    return {"generator": time.process_time(), "web": servers.cpu(), **made.shared_cpu()}
+
+
+async def _load(
+    sends: Sequence[Action],
+    seen: ReceivedCounts,
+    rate: float,
+    seconds: float,
+    cpu: Callable[[], dict[str, float]],
+) -> Load:
     seen.clear()
+    before = cpu()
     plan, began = LoadPlan(rate, seconds), time.monotonic()
     await run_plan(plan, sends)
     await seen.wait_for(0, plan.count)
@@ -139,6 +155,7 @@ async def _load(sends: Sequence[Action], seen: ReceivedCounts, rate: float, seco
         refused=seen.refusals,
         unanswered=plan.count - len(seen.acks),
         heard=seen.deliveries,
+        busy={name: (used - before[name]) / took for name, used in cpu().items()},
     )
 
 

@@ -151,7 +151,7 @@ def _lean_keys(room_id: str, message_id: str) -> list[str]:
 
 def _lean(request: AppendRequest) -> ScriptCall:
     """Return a call of lean.lua whose event is as long as that of append.lua."""
-    text = str(_ours(request)[1][11])
+    text = "".join(map(str, _ours(request)[1][11:13]))
     pieces = text[: len(text) // 3], text[len(text) // 3 : -60], text[-60:]
     channel = keys.room_channel(request.room_id)
     args = [request.actor, request.room_id, channel, request.request_id, "0123456789-origin"]

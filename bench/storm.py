@@ -178,7 +178,9 @@ class Storm:
         async with running_testbed(self._stack, ours, 1, 0) as made:
             async with running(ours, 1, self._stack) as servers:
                 await asyncio.gather(*(self._create(c, rooms, servers) for c in self._crowds))
+                _progress("rooms made")
                 await made.wait_until_idle(IDLE_TIMEOUT_SECONDS)
+                _progress("archive has them")
             async with running(ours, INSTANCES, self._stack) as servers:
                 await self._measure(made, servers)
 
@@ -207,12 +209,14 @@ class Storm:
     async def _measure(self, made: Testbed, servers: Running) -> None:
         began = time.monotonic()
         first = await self._cost_of(made, servers, lambda: self._connect(servers))
+        _progress("all connected")
         quiet = await self._cost_of(made, servers, lambda: asyncio.sleep(QUIET_SECONDS))
         left = began + first.at + RECHECK_MS / 1000 + 1 - time.monotonic()
         await asyncio.sleep(max(0.0, left))
         self._drop()
         second = await self._cost_of(made, servers, lambda: self._connect(servers))
         await made.wait_until_idle()
+        _progress("all connected again")
         storm = await self._cost_of(made, servers, lambda: self._storm(servers))
         current = sum(all(device.recovered.values()) for device in self._devices)
         click.echo(
@@ -297,6 +301,10 @@ class Storm:
         calls = Counter({n.removeprefix("cmdstat_"): one["calls"] for n, one in stats.items()})
         archive = sum([await asyncio.to_thread(_archive_calls, port) for port in servers.ports])
         return Cost(time.monotonic(), calls, made.shared_cpu()["Valkey"], servers.cpu(), archive)
+
+
+def _progress(what: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')} {what}", err=True)
 
 
 async def _request(client: Connection, name: str, payload: dict[str, Any]) -> Any:

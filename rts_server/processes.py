@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_SECONDS = 75.0
 """Seconds to wait for the headers of a connection's next request; aiohttp's default is an hour."""
+ACCEPT_BACKLOG = 4096
+"""Connections that the kernel keeps until they are accepted, as nginx in front keeps. Those beyond
+it are not refused: their SYN is dropped, and tried again after 1, 2, 4, … s (R5)."""
 PROCESS_KILL_AFTER_SECONDS = 60.0
 """Seconds after SIGTERM after which the kernel ends a process that is still there (R6)."""
 
@@ -60,7 +63,7 @@ async def _web(settings: Settings) -> None:
     await runner.setup()
     try:
         keep_pauses_short()
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        await web.TCPSite(runner, settings.host, settings.port, backlog=ACCEPT_BACKLOG).start()
         drain = runner.app[DRAIN]
         # Of the parent (`web_processes`); as often as it comes, and beside SIGTERM of the system.
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, signals.pressed)

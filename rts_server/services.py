@@ -99,30 +99,41 @@ class Services:
         self.settings = settings
         self.tracing = tracing
         self.origin = secrets.token_hex(8)
+        self._tasks = Tasks()
+        self._build_stores()
+        self._build_room_log()
+        self._build_views()
+        self._build_commands()
+        self._build_administration(on_revoked)
+
+    # Each part is built from the parts above it.
+
+    def _build_stores(self) -> None:
+        """Redis, the archive, and what they keep beside the rooms."""
         self.primary = Primary()
-        self.redis = connect(settings, 32, self.primary)
-        self.archive = Archive(settings)
+        self.redis = connect(self.settings, 32, self.primary)
         self.pipe = self._pipe()
+        self.archive = Archive(self.settings)
         self.user_rooms = UserRooms(self.redis, self.pipe)
         self.recent = RecentChanges(self.redis)
-        self.connected_rooms = ConnectedRooms(
-            settings, self.pipe, lambda room_id: self.room_log.load_if_cold(room_id)
-        )
-        self.snapshots = SnapshotReader(self.pipe, self.connected_rooms.renew_if_aging)
+        self.statuses = StatusPublisher(self.redis)
+
+    def _build_room_log(self) -> None:
+        """Appends, the load of rooms, and the durability of what was appended."""
         self.admission = Admission()
         self.append_script = AppendScript(
-            settings,
+            self.settings,
             self.origin,
             self._pipe(),
             self.redis,
             on_round_trip=self.admission.observe_append,
         )
-        self.loader = RoomLoader(settings, self.origin, self.redis, self.archive)
+        self.loader = RoomLoader(self.settings, self.origin, self.redis, self.archive)
         self.ids = MessageIds(self.redis, self.archive)
         self.appender = self._appender()
         index = MembershipIndex(self.user_rooms)
         self.durability = DurabilityTracker(
-            settings,
+            self.settings,
             RecordedDurability(self.pipe),
             self.archive,
             replay=AppendReplay(self.archive, self.appender),
@@ -130,14 +141,34 @@ class Services:
         )
         self.room_log = RoomLog(self.appender, self.durability, index, self.archive)
         self.system_log = SystemRoomLog(self.appender, self.durability, index, self.archive)
-        self.drains = RoomDrains(settings, self.origin, self.pipe, self.archive)
+        self.drains = RoomDrains(self.settings, self.origin, self.pipe, self.archive)
+        self.connected_rooms = ConnectedRooms(self.settings, self.pipe, self.room_log.load_if_cold)
+
+    def _build_views(self) -> None:
+        """Reads of rooms, messages and members."""
+        self.snapshots = SnapshotReader(self.pipe, self.connected_rooms.renew_if_aging)
         self.user_memberships = UserMemberships(self.archive, self.user_rooms)
         self.inboxes = InboxReader(self.archive, self.user_memberships, self.snapshots, self.drains)
-        self.history = History(settings, self.pipe, self.archive, self.drains)
-        self.statuses = StatusPublisher(self.redis)
-        self.typing = TypingPublisher(settings, self.pipe)
+        self.history = History(self.settings, self.pipe, self.archive, self.drains)
+        self.members = MemberList(self.pipe, self.archive, self.drains)
+        self.sync = SyncReader(self.settings, self.snapshots, self.inboxes, self.user_memberships)
+
+    def _build_commands(self) -> None:
+        """What clients and operators ask for."""
+        self.typing = TypingPublisher(self.settings, self.pipe)
         self.messages = Messages(self.statuses, self.room_log, self.history, typing=self.typing)
-        self.memberships = Memberships(settings, self.room_log, self.user_rooms, self.archive)
+        self.memberships = Memberships(self.settings, self.room_log, self.user_rooms, self.archive)
+        self.rooms = self._rooms(self.room_log)
+        self.system_rooms = self._rooms(self.system_log)
+        self.receipts = ReceiptWriter(self.settings, self.pipe, self.room_log)
+        self.display_names = DisplayNames(self.system_log, self.user_memberships)
+        self.introductions = Introductions(self.pipe, self.display_names)
+        self.provisioning = Provisioning(
+            self.system_log, self.archive, self.memberships, self.members
+        )
+
+    def _build_administration(self, on_revoked: Callable[[Revoked], None]) -> None:
+        """Repairs, queues, and tokens that were revoked."""
         self.recovery = RoomRecovery(
             self.pipe,
             self.room_log,
@@ -145,20 +176,9 @@ class Services:
             archive=self.archive,
             drains=self.drains,
         )
-        self.rooms = self._rooms(self.room_log)
-        self.members = MemberList(self.pipe, self.archive, self.drains)
-        self.system_rooms = self._rooms(self.system_log)
-        self.display_names = DisplayNames(self.system_log, self.user_memberships)
-        self.introductions = Introductions(self.pipe, self.display_names)
-        self.provisioning = Provisioning(
-            self.system_log, self.archive, self.memberships, self.members
-        )
-        self.receipts = ReceiptWriter(settings, self.pipe, self.room_log)
-        self.sync = SyncReader(settings, self.snapshots, self.inboxes, self.user_memberships)
-        self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
-        self.queue_admin = QueueAdmin(settings)
-        self.revocations = Revocations(settings, self.pipe, self.archive, on_revoked)
-        self._tasks = Tasks()
+        self.verifier = Verifier(self.settings, self.redis, self.archive, self.drains)
+        self.queue_admin = QueueAdmin(self.settings)
+        self.revocations = Revocations(self.settings, self.pipe, self.archive, on_revoked)
 
     def _rooms(self, appends: RoomLog) -> Rooms:
         return Rooms(

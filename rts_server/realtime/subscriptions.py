@@ -51,46 +51,28 @@ class Subscriptions:
     ) -> None:
         primary = primary or Primary()
         self._settings = settings
+        self._redis = redis
         self._reads = reads
         self._handlers = handlers
         self._instance_channel = keys.instance_channel(instance_id)
+        self._tasks = Tasks()
         self._rooms: dict[str, RoomFeed] = {}
         self._room_channels = RoomChannels(self._rooms)
         self._users: dict[str, set[Listener]] = {}
         self._user_channels: dict[str, str] = {}
-        self._unread_changes = UnreadChanges(self._rooms, self._users, handlers.read_unread)
-        self._tasks = Tasks()
         self._leaving: dict[str, asyncio.Handle] = {}
-        self._feed_context = FeedContext(
-            reads,
-            self._tasks.keep,
-            self._evicted,
-            settings.typing_interval,
-            listeners_of=lambda user_id: self._users.get(user_id, ()),
-            unread_changed=self._unread_changes.write_soon,
-        )
-        limits = settings.limits
+        self._unread_changes = UnreadChanges(self._rooms, self._users, handlers.read_unread)
+        self._feed_context = self._new_feed_context()
         self._replays = ReplayReader(
-            reads, max_events=limits.replay_events, max_bytes=limits.answer_bytes
+            reads,
+            max_events=settings.limits.replay_events,
+            max_bytes=settings.limits.answer_bytes,
         )
         self.lost_memberships = LostMemberships(
             self._users, handlers.rooms_changed, self._tasks.keep
         )
-        self._lost_publishes = LostPublishes(
-            redis,
-            self._rooms,
-            handlers.changes_since,
-            on_missed=self._missed,
-            start_task=self._tasks.keep,
-        )
-        self._lost_rooms = LostRooms(
-            self._rooms,
-            recovery,
-            self._tasks.keep,
-            interval=settings.loss_check,
-            compare=self._lost_publishes.compare,
-            on_lost=self.lost_memberships.compare_all,
-        )
+        self._lost_publishes = self._new_lost_publishes()
+        self._lost_rooms = self._new_lost_rooms(recovery)
         self.subscriber = Subscriber(
             settings.redis_url,
             self._on_message,
@@ -98,12 +80,44 @@ class Subscriptions:
             primary,
             owned=self._room_channels,
         )
-        self.canary = Canary(
-            redis,
+        self.canary = self._new_canary(primary)
+
+    def _new_feed_context(self) -> FeedContext:
+        return FeedContext(
+            self._reads,
+            self._tasks.keep,
+            self._evicted,
+            self._settings.typing_interval,
+            listeners_of=lambda user_id: self._users.get(user_id, ()),
+            unread_changed=self._unread_changes.write_soon,
+        )
+
+    def _new_lost_publishes(self) -> LostPublishes:
+        return LostPublishes(
+            self._redis,
+            self._rooms,
+            self._handlers.changes_since,
+            on_missed=self._missed,
+            start_task=self._tasks.keep,
+        )
+
+    def _new_lost_rooms(self, recovery: Recovery | None) -> LostRooms:
+        return LostRooms(
+            self._rooms,
+            recovery,
+            self._tasks.keep,
+            interval=self._settings.loss_check,
+            compare=self._lost_publishes.compare,
+            on_lost=self.lost_memberships.compare_all,
+        )
+
+    def _new_canary(self, primary: Primary) -> Canary:
+        return Canary(
+            self._redis,
             self.subscriber,
             self._instance_channel,
-            interval=settings.canary_interval,
-            deaf_after=settings.deaf_after,
+            interval=self._settings.canary_interval,
+            deaf_after=self._settings.deaf_after,
             primary=primary,
         )
 

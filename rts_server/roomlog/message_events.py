@@ -43,12 +43,13 @@ def message_new(
     """
     client_msg_id = draft["client_msg_id"]
     message_id = keys.message_id(room_id, sender_id, client_msg_id)
-    message: Message = {
+    message: Message = {  # what only append.lua knows comes first, see append_call.py
+        "seq": placeholder(Slot.SEQ),
+        "epoch": placeholder(Slot.EPOCH),
+        "created_at": placeholder(Slot.TS),
         "message_id": message_id,
         "client_msg_id": client_msg_id,
         "room_id": room_id,
-        "seq": placeholder(Slot.SEQ),
-        "epoch": placeholder(Slot.EPOCH),
         "sender_id": sender_id,
         "type": "file" if attachments else "text",
         "text": draft["text"],
@@ -57,7 +58,6 @@ def message_new(
         "reactions": {},
         "metadata": draft.get("metadata", {}),
         "version": 1,
-        "created_at": placeholder(Slot.TS),
     }
     if "reply_to" in draft:
         message["reply_to"] = draft["reply_to"]
@@ -231,12 +231,12 @@ def _last(message: Message) -> TextTemplate:
     """The room's `last_message`, if this message is the last one."""
     return text_template(
         {
-            "message_id": message["message_id"],
             "seq": message["seq"],
+            "created_at": message["created_at"],
+            "message_id": message["message_id"],
             "sender_id": message["sender_id"],
             "type": message["type"],
             "preview": preview_text(message),
             "deleted": "deleted_at" in message,
-            "created_at": message["created_at"],
         }
     )

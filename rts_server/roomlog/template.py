@@ -61,15 +61,3 @@ def text_template(value: object) -> TextTemplate:
 
 def _mark(found: re.Match[str]) -> str:
     return _MARKS[found[1]]
-
-
-def lua_format(template: TextTemplate, *slots: Slot) -> str:
-    """The template as a format of Lua's string.format, which takes the values of these slots.
-
-    Raises:
-        ValueError: the template has other marks, or in another order.
-    """
-    pieces = template.replace("%", "%%").split("\x01")
-    if [piece[0] for piece in pieces[1:]] != [str(int(slot)) for slot in slots]:
-        raise ValueError(f"the marks of the template are not {slots}")
-    return pieces[0] + "".join(["%s" + piece[1:] for piece in pieces[1:]])

@@ -16,6 +16,7 @@ from rts_server.roomlog.message_events import message_edited
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import empty_append, settings_changed
 from rts_server.roomlog.script import APPEND
+from rts_server.roomlog.template import Slot, placeholder
 from tests.helpers.bench import Bench, append, failed, message
 from tests.helpers.scripts import changed_script
 
@@ -43,7 +44,7 @@ def edited() -> AppendRequest:
     ids=["of a member", "of an operator"],
 )
 def test_a_message_is_sent_without_json_to_decode(request_: AppendRequest) -> None:
-    """Its event comes as two formats, which Redis only has to fill."""
+    """Its event comes as two pieces, between which Redis writes what only it knows."""
     assert fields(request_) is None
 
 
@@ -95,6 +96,8 @@ def test_no_value_of_a_call_is_left_for_the_next() -> None:
     kept_on_purpose = {
         "instance_text",
         "instance",
+        "req",
+        "head_fields",
         "held",
         "held_at",
         "texts",
@@ -103,6 +106,18 @@ def test_no_value_of_a_call_is_left_for_the_next() -> None:
     }
     assert declared - assigned == kept_on_purpose
     assert len(assigned) > 20
+
+
+def test_a_message_whose_marks_are_elsewhere_is_not_sent() -> None:
+    """append.lua writes position and time of a plain message at one place, and nowhere else."""
+    good = message("r", "alice")
+    (event,) = good.events
+    moved: Any = event.message | {"seq": 1, "later": placeholder(Slot.SEQ)}
+    for data in ({"message": moved}, {"message": {"first": 1} | event.message}):
+        wrong: Any = data
+        bad = replace(good, events=(replace(event, data=wrong),))
+        with pytest.raises(ValueError, match="marks"):
+            append(bad, SETTINGS)
 
 
 async def test_a_call_that_failed_halfway_leaves_nothing_for_the_next(bench: Bench) -> None:

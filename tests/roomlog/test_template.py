@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server.roomlog import template
-from rts_server.roomlog.template import Slot, lua_format, placeholder, text_template, with_timestamp
+from rts_server.roomlog.template import Slot, placeholder, text_template, with_timestamp
 
 FILLED = {
     Slot.EPOCH: "3",
@@ -61,17 +61,6 @@ def expected(value: Any) -> Any:
 def test_a_filled_template_is_the_value(value: Any) -> None:
     """In any JSON the filled text is that JSON with the values of the slots."""
     assert orjson.loads(filled(text_template(with_placeholders(value)))) == expected(value)
-
-
-@given(JSON)
-def test_a_format_gives_the_text_of_its_template(value: Any) -> None:
-    """Percent signs of users stay, and values come in the order of the marks."""
-    template = text_template(with_placeholders(value))
-    slots = [Slot(int(digit)) for digit in re.findall("\x01(.)", template)]
-    values = tuple(FILLED[slot] for slot in slots)
-    assert lua_format(template, *slots) % values == filled(template)
-    with pytest.raises(ValueError, match="marks"):
-        lua_format(template, *slots, Slot.SEQ)
 
 
 @given(TEXTS, st.sampled_from(Slot))

@@ -54,7 +54,7 @@ local function append(keys, args)
 
   -- 6. The idempotency key last: it promises that everything before it was written (D1).
   local answer = not is_message and affected_users() or nil
-  local entry_ids = table.concat(entries, ' ')
+  local entry_ids = entries[2] and table.concat(entries, ' ') or entries[1] or ''
   remember(answer or '{}', entry_ids)
   return {'ok', now, head.epoch, offset, seq, ts, entry_ids, 'pending', typing_ended, answer, settings_rev}
 end

@@ -61,16 +61,13 @@ end
 -- `room`, `last`, `last_ms` and `starts` are read by readers of the room; append.lua reads them, and everybody reads
 -- `ttl`, where they need it.
 local function read_head(...)
-  local values = redis.pcall('HMGET', HEAD, 'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'frozen',
+  local v = redis.pcall('HMGET', HEAD, 'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'frozen',
     'ids_until', 'hidden', 'full_at', 'ids', 'ids_seq', ...)
-  if values.err then return nil end
-  local epoch, offset, seq, fence, shape, touched, frozen, ids_until, hidden, full_at, ids, ids_seq, room, last,
-    last_ms, starts = unpack(values)
-  if not (epoch and offset and seq and fence and touched) then return nil end
-  return {epoch = tonumber(epoch), offset = tonumber(offset), seq = tonumber(seq), fence = fence, shape = shape,
-    touched = tonumber(touched), frozen = frozen, ids_until = ids_until, hidden = hidden or '',
-    full_at = full_at or nil, ids = ids or nil, ids_seq = tonumber(ids_seq or nil), room = room or nil,
-    last = last or nil, last_ms = last_ms or nil, starts = starts or nil}
+  if v.err or not (v[1] and v[2] and v[3] and v[4] and v[6]) then return nil end
+  local seq = tonumber(v[3])
+  return {epoch = tonumber(v[1]), offset = tonumber(v[2]), seq = seq, fence = v[4], shape = v[5],
+    touched = tonumber(v[6]), frozen = v[7], ids_until = v[8], hidden = v[9] or '', full_at = v[10], ids = v[11],
+    ids_seq = v[12] == v[3] and seq or tonumber(v[12]), room = v[13], last = v[14], last_ms = v[15], starts = v[16]}
 end
 
 local function hot_ttl() return tonumber(redis.call('HGET', HEAD, 'ttl') or 0) end

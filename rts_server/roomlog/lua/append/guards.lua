@@ -37,13 +37,14 @@ end
 -- again (GCRA, ITU-T I.371).
 local function refused_by_rate()
   local rate = req.limits.room_rate
-  local counted = role or (events[1] or NO_FIELDS).sender
+  local counted = role or is_message or (events[1] or NO_FIELDS).sender
   if not counted or more.replay_of or type(rate) ~= 'table' then return nil end
   local interval, burst = rate[1], rate[2]
-  local full_at = math.max(now, tonumber(head.full_at or 0)) + interval * math.max(1, #events)
+  local full_at = tonumber(head.full_at or 0)
+  full_at = (full_at > now and full_at or now) + interval * (is_message and 1 or math.max(1, #events))
   local wait = full_at - now - burst
   if wait > 0 then return {'busy', now, math.ceil(wait)} end
-  set_in_head('full_at', string.format('%.2f', full_at))
+  set_in_head('full_at', full_at)
 end
 
 -- Idempotency keys go with their events, and begin anew with the room's load: for an older id the archive is asked

@@ -5,8 +5,10 @@ local IN_MEMBERS, IN_CURSORS, IN_LOG, IN_SEQS, IN_CHANGED, IN_UNCOUNTED = 1, 2, 
 local IDEM, FAILED  -- keys of the idempotency key, and, of message.failed only, of that of the message
 
 local NO_FIELDS = {}
-local req  -- the arguments that every request has
+local req = {}  -- the arguments that every request has, all written anew by each call
 local is_message  -- a plain message, which has no others
+local MESSAGE = {type = 'message.new', queue = 'm', allocates_seq = true}  -- its event; sender and record by call
+local ONE_MESSAGE = {MESSAGE}
 local more  -- the other fields of a request
 local events  -- to write
 local now  -- ms since 1970
@@ -16,8 +18,9 @@ local is_new, somebody_types  -- no result is remembered; somebody types in the 
 local role  -- of the actor; nil if the system acts
 local offset, seq, ts  -- of the last event written
 local entries  -- ids of the outbox entries written
-local head_fields  -- names and values of the fields of the head that change; of two alike the later holds
-local new_keys  -- hot keys that the writes created, by place
+local head_fields, head_length = {}, 0  -- names and values of the fields of the head that change; of two alike the
+-- later holds, and what is behind the length is of an earlier call
+local new_keys  -- hot keys that the writes created, by place; nil for none
 local slots  -- values for the marks of templates, see text.lua
 local superseded, room_targets, message_keys  -- see intents.lua
 local affected, member_count  -- see members.lua
@@ -40,44 +43,45 @@ local function name_keys(head_key, outbox)
 end
 
 -- KEYS: head, outbox, idempotency key, and, of message.failed only, that of the message.
--- A message is sent thousands of times for each other command, so its event comes as plain arguments; the fields of
--- other requests are one of JSON.
+-- A message is sent thousands of times for each other command, so its event comes as plain arguments, and no table is
+-- made for it; the fields of other requests are one of JSON.
 local function begin(keys, args)
   name_keys(keys[1], keys[2])
   IDEM, FAILED = keys[3], keys[4]
   local limits = read_instance(args[11])
-  req = {
-    room_id = args[1], channel = args[2], request_id = args[3], hash = args[4], actor = args[5],
-    roles = args[6],  -- roles that may do it, with a space around each; '' if the system acts
-    nonce = args[7],
-    deadline = tonumber(args[8]),
-    max_epoch = args[9] ~= '0' and tonumber(args[9]),  -- false for any
-    check_archive = args[10] ~= '',
-    sent_at = tonumber(args[10]),  -- ms of the first try, nil if the message's id does not say it
-    limits = limits, origin = limits.origin,
-  }
+  req.room_id, req.channel, req.request_id, req.hash, req.actor = args[1], args[2], args[3], args[4], args[5]
+  req.roles = args[6]  -- roles that may do it, with a space around each; '' if the system acts
+  req.nonce, req.deadline = args[7], tonumber(args[8])
+  req.max_epoch = args[9] ~= '0' and tonumber(args[9])  -- false for any
+  req.check_archive = args[10] ~= ''
+  req.sent_at = tonumber(args[10])  -- ms of the first try, nil if the message's id does not say it
+  req.limits, req.origin = limits, limits.origin
   is_message = args[13] ~= nil
+  if is_message then
+    req.text_begin, req.text_end, req.last_end = args[12], args[13], args[14]
+    MESSAGE.sender, MESSAGE.record = req.actor, args[15]
+  end
   more = is_message and NO_FIELDS or cjson.decode(args[12])
-  events = more.events or {{
-    type = 'message.new', queue = 'm', allocates_seq = true, sender = req.actor,
-    text_format = args[12], last_format = args[13], record = args[14],
-  }}
+  events = is_message and ONE_MESSAGE or more.events
   now, head, sizes, known_room, role = clock(), nil, nil, nil, nil
   is_new, somebody_types = false, true
-  offset, seq, ts, entries, head_fields, new_keys, slots = nil, nil, nil, {}, {}, {}, nil
+  offset, seq, ts, entries, head_length, new_keys, slots = nil, nil, nil, {}, 0, nil, nil
   superseded, room_targets, message_keys = nil, nil, nil
   affected, member_count, settings, settings_rev = nil, nil, nil, 0
   typing_ended = 0
 end
 
 local function set_in_head(name, value)
-  local n = #head_fields
-  head_fields[n + 1], head_fields[n + 2] = name, value
+  head_fields[head_length + 1], head_fields[head_length + 2] = name, value
+  head_length = head_length + 2
 end
 
 -- Note by how many elements a write made a hot key larger.
 local function grow(place, by)
-  if by > 0 and sizes[place] == 0 then new_keys[place] = true end
+  if by > 0 and sizes[place] == 0 then
+    new_keys = new_keys or {}
+    new_keys[place] = true
+  end
   sizes[place] = sizes[place] + by
 end
 

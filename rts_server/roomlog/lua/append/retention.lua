@@ -9,7 +9,7 @@ end
 
 -- A log that grows is trimmed before its events have the age at which all are. MEMORY USAGE looks at five nodes only.
 local function note_size()
-  if math.floor(offset / TRIM_STRIDE) == math.floor(head.offset / TRIM_STRIDE) then return end
+  if offset % TRIM_STRIDE >= offset - head.offset then return end  -- no multiple of it was passed
   if redis.call('MEMORY', 'USAGE', LOG) > req.limits.log_bytes then
     trim_at(now, 'LT')
   elseif sizes[IN_LOG] > req.limits.log_events + TRIM_STRIDE then
@@ -21,7 +21,7 @@ end
 -- written once a minute, and the moment is set for a key that is new.
 local function prolong()
   local renew = now - head.touched > math.min(60000, req.limits.room_ttl / 100)
-  if not (renew or next(new_keys)) then return end
+  if not (renew or new_keys) then return end
   local touched, ttl
   if renew then
     touched, ttl = now, req.limits.room_ttl
@@ -34,6 +34,6 @@ local function prolong()
     touched, ttl = head.touched, hot_ttl()
   end
   for i, key in ipairs({MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED}) do
-    if new_keys[i] or (renew and sizes[i] > 0) then redis.call('PEXPIREAT', key, touched + ttl) end
+    if (new_keys and new_keys[i]) or (renew and sizes[i] > 0) then redis.call('PEXPIREAT', key, touched + ttl) end
   end
 end

@@ -33,10 +33,6 @@ end
 
 local function apply_event(event, entry)
   if event.counts == false then uncount(seq) end
-  if event.last_format then
-    set_in_head('last', string.format(event.last_format, text_of(seq), ts))
-    set_in_head('last_ms', now)
-  end
   if event.last then
     set_in_head('last', fill(event.last))
     set_in_head('last_ms', now)
@@ -51,29 +47,41 @@ local function apply_event(event, entry)
   if event.fails then message_failed(event.fails, entry) end
 end
 
+-- The text of an event, whose template is filled.
+local function event_text(event, epoch, at, at_seq)
+  slots = {epoch, at, at_seq, ts, member_count}
+  if event.op then
+    if not event.allocates_seq then slots[6] = members_shown(event.op) end
+    slots[7] = '[' .. table.concat(user_ids(event.op), ',') .. ']'
+  end
+  return fill(event.text)
+end
+
+-- The text of a plain message: all that only this script knows is in one place (append_call.py, _MESSAGE_MIDDLE).
+local function message_text(epoch, at, at_seq)
+  return req.text_begin .. '"ts":"' .. ts .. '","epoch":' .. epoch .. ',"offset":' .. at
+    .. ',"data":{"message":{"seq":' .. at_seq .. ',"epoch":' .. epoch .. ',"created_at":"' .. ts .. '",' .. req.text_end
+end
+local function apply_message(at_seq)
+  set_in_head('last', '{"seq":' .. at_seq .. ',"created_at":"' .. ts .. '",' .. req.last_end)
+  set_in_head('last_ms', now)
+  message_sent(req.actor)
+end
+
 local function write(event)
   offset = offset + 1
   if event.allocates_seq then seq = seq + 1 end
   local epoch, at, at_seq = text_of(head.epoch), text_of(offset), text_of(seq)
-  local text
-  if event.text_format then
-    text = string.format(event.text_format, ts, epoch, at, at_seq, epoch, ts)
-  else
-    slots = {epoch, at, at_seq, ts, member_count}
-    if event.op then
-      if not event.allocates_seq then slots[6] = members_shown(event.op) end
-      slots[7] = '[' .. table.concat(user_ids(event.op), ',') .. ']'
-    end
-    text = fill(event.text)
-  end
+  local text = is_message and message_text(epoch, at, at_seq) or event_text(event, epoch, at, at_seq)
   to_log(event, text, epoch .. '-' .. at)
   local entry = to_outbox(event, text, epoch .. ':' .. at)
-  apply_event(event, entry)
+  if is_message then apply_message(at_seq) else apply_event(event, entry) end
   redis.call('PUBLISH', req.channel, epoch .. ' ' .. at .. ' ' .. event.type .. ' ' .. text)
 end
 
 -- The head, last of the room's keys: its sizes are what the next fence compares.
 local function write_head()
   if head.ids_seq == head.seq then set_in_head('ids_seq', seq) end
-  redis.call('HSET', HEAD, 'offset', offset, 'seq', seq, 'shape', shape_of(sizes), unpack(head_fields))
+  redis.call('HSET', HEAD, 'offset', offset, 'seq', seq, 'shape', shape_of(sizes),
+    unpack(head_fields, 1, head_length))
 end
