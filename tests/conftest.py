@@ -43,6 +43,7 @@ LONGEST = (
     "instances/test_presence.py",
     "test_drain.py",
     "tools/dev/test_session.py",
+    "tools/dev/test_valkey_cluster.py",
     "tools/dev/test_stack.py",
     "instances/test_instance_dies.py",
     "deployment/test_rolling.py",
