@@ -10,6 +10,7 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 
+from rts_server.tools.dev.valkey_cluster import ValkeyCluster
 from tests.helpers import valkey
 from tests.helpers.operator import Operator
 from tests.helpers.world import World
@@ -130,6 +131,13 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a Valkey for tests that need only Redis."""
     with valkey.running(tmp_path_factory.mktemp("valkey")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    """Run three primaries. Who moves a slot moves it back."""
+    with valkey.running_cluster(tmp_path_factory.mktemp("cluster"), 3) as running:
+        yield running
 
 
 @pytest.fixture
