@@ -6,10 +6,10 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as Lost
@@ -23,6 +23,7 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 OnReply = Callable[[Any], None]
 """Called with a reply, or with an exception for an error reply. It must not raise."""
 
@@ -54,6 +55,18 @@ class CommandPipe(ABC):
     @abstractmethod
     def send(self, command: Command, on_reply: OnReply) -> None:
         """Send a command; `on_reply` is called with its reply. Never blocks."""
+
+    @abstractmethod
+    def send_beside(self, key: str, command: Command, on_reply: OnReply) -> None:
+        """Send a command that names no key to the server of this key. Never blocks."""
+
+    @abstractmethod
+    def slot_of(self, key: str) -> int:
+        """Return the slot of a key: one command may only name keys of one slot."""
+
+    @abstractmethod
+    def server_of(self, key: str) -> Hashable:
+        """Return what tells the servers of keys apart."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -106,6 +119,18 @@ class RedisPipeline(CommandPipe):
     def send(self, command: Command, on_reply: OnReply) -> None:
         """Send a command; `on_reply` is called with its reply. Never blocks."""
         self._send([command], [on_reply])
+
+    def send_beside(self, key: str, command: Command, on_reply: OnReply) -> None:
+        """Send a command that names no key. Never blocks."""
+        self._send([command], [on_reply])
+
+    def slot_of(self, key: str) -> int:
+        """Return the same for all keys: one server has no slots."""
+        return 0
+
+    def server_of(self, key: str) -> Hashable:
+        """Return the same for all keys."""
+        return None
 
     def _send(self, commands: Sequence[Command], on_replies: Sequence[OnReply]) -> None:
         if self._connection is None or self._connection.closing:
@@ -171,6 +196,32 @@ async def replies_to(redis: Redis | CommandPipe, commands: Sequence[Command]) ->
         for command in commands:
             pipe.execute_command(*(unpacked(command) if isinstance(command, bytes) else command))
         return list(await pipe.execute(raise_on_error=False))
+
+
+async def replies_beside(redis: CommandPipe, names: Iterable[str], command: Command) -> list[Any]:
+    """Return the replies of the servers of some keys to a command, errors as exceptions.
+
+    `names`: of the keys. Each server gets the command once.
+    """
+    loop = asyncio.get_running_loop()
+    answers: list[asyncio.Future[Any]] = []
+    for key in {redis.server_of(key): key for key in names}.values():
+        answer: asyncio.Future[Any] = loop.create_future()
+        answers.append(answer)
+        redis.send_beside(key, command, partial(resolve, answer))
+    return await asyncio.gather(*answers, return_exceptions=True)
+
+
+def by_slot(
+    redis: Redis | CommandPipe, items: Iterable[T], key_of: Callable[[T], str]
+) -> list[list[T]]:
+    """Return the items in groups whose keys one command may name: on one server all in one."""
+    if not isinstance(redis, CommandPipe):
+        return [list(items)]
+    groups: dict[int, list[T]] = {}
+    for item in items:
+        groups.setdefault(redis.slot_of(key_of(item)), []).append(item)
+    return list(groups.values())
 
 
 async def results_of(redis: Redis | CommandPipe, commands: Sequence[Command]) -> list[Any]:

