@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import uvloop
 from redis.asyncio import Redis
 
+from rts_server.persistence.scripts import LuaFunction, Script
+from rts_server.redis_client.sharded_pipeline import ShardedPipeline
+from rts_server.tools.dev.valkey_cluster import ValkeyCluster
 from tests.helpers import valkey
+from tests.helpers.one_slot import check_slots
 from tests.helpers.operator import Operator
 from tests.helpers.world import World
 
@@ -43,6 +48,7 @@ LONGEST = (
     "instances/test_presence.py",
     "test_drain.py",
     "tools/dev/test_session.py",
+    "tools/dev/test_valkey_cluster.py",
     "tools/dev/test_stack.py",
     "instances/test_instance_dies.py",
     "deployment/test_rolling.py",
@@ -93,6 +99,24 @@ hypothesis.settings.register_profile("shared-cores", deadline=None)
 hypothesis.settings.load_profile("shared-cores")
 
 
+@pytest.fixture(autouse=True)
+def scripts_of_one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the keys of each script that the test calls."""
+    for kind in (Script, LuaFunction):
+        monkeypatch.setattr(kind, "command", _checked(kind.command))
+
+
+Command = Callable[[Any, Sequence[str], Sequence[str | int]], Any]
+
+
+def _checked(command: Command) -> Command:
+    def checked(script: Any, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        check_slots(script, keys)
+        return command(script, keys, args)
+
+    return checked
+
+
 @pytest.fixture(scope="session")
 def full(pytestconfig: pytest.Config) -> bool:
     """Return whether times and sizes are not scaled down."""
@@ -129,6 +153,22 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a Valkey for tests that need only Redis."""
     with valkey.running(tmp_path_factory.mktemp("valkey")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    """Run three primaries. Who moves a slot moves it back."""
+    with valkey.running_cluster(tmp_path_factory.mktemp("cluster"), 3) as running:
+        yield running
+
+
+@pytest.fixture
+async def shards(cluster: ValkeyCluster) -> AsyncIterator[ShardedPipeline]:
+    """Return a pipe to three empty primaries."""
+    for node in cluster.primaries:
+        valkey.ask(node, "FLUSHALL")
+    async with valkey.pipe_by(cluster.url) as pipe:
+        yield pipe
 
 
 @pytest.fixture

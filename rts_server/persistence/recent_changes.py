@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.domain.changes import Changes
-from rts_server.persistence.scripts import Script
-from rts_server.redis_client.pipeline import RedisPipeline, results_of
+from rts_server.persistence.scripts import Script, ScriptCall
+from rts_server.redis_client.pipeline import CommandPipe, by_slot, results_of
 
 _NOTE = Script(Path(__file__).with_name("recent_note.lua"))
 _READ = Script(Path(__file__).with_name("recent_read.lua"))
@@ -31,7 +33,7 @@ class RecentChanges:
     channels again, and then reads, finds it here or hears it.
     """
 
-    def __init__(self, redis: Redis | RedisPipeline) -> None:
+    def __init__(self, redis: Redis | CommandPipe) -> None:
         self._redis = redis
 
     async def note(
@@ -43,11 +45,13 @@ class RecentChanges:
             members[keys.partition(room_id)].append(room_id)
         for room_id, user_id in memberships:
             members[keys.partition(room_id)].append(f"{room_id} {user_id}")
-        args: list[str | int] = [KEPT_MS]
-        for some in members.values():
-            args += [len(some), *some]
-        if members:
-            await _NOTE.evaluate(self._redis, [keys.recent(one) for one in members], args)
+        calls: list[ScriptCall] = []
+        for partitions in by_slot(self._redis, members, keys.recent):
+            args: list[str | int] = [KEPT_MS]
+            for partition in partitions:
+                args += [len(members[partition]), *members[partition]]
+            calls.append(([keys.recent(one) for one in partitions], args))
+        await _NOTE.evaluate_many(self._redis, calls)
 
     async def since(self, seconds: float) -> Changes | None:
         """Return what changed in the last seconds; None if that is not known.
@@ -58,13 +62,19 @@ class RecentChanges:
         reach_ms = 1000 * (seconds + CHANGES_MARGIN_SECONDS)
         if reach_ms > KEPT_MS:
             return None
-        (now, micros), relays = await results_of(
-            self._redis, [("TIME",), ("ZRANGE", keys.RELAYS, 0, -1)]
-        )
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        (relays,) = await results_of(self._redis, [("ZRANGE", keys.RELAYS, 0, -1)])
         if any(not name.decode().endswith(keys.KEEPS_RECENT) for name in relays):
             return None
-        since = int(now) * 1000 + int(micros) // 1000 - round(reach_ms)
-        return _changes(seconds, await _READ.evaluate(self._redis, _KEYS, [since]))
+        calls: list[ScriptCall] = [
+            (some, [round(reach_ms)]) for some in by_slot(self._redis, _KEYS, str)
+        ]
+        replies = await _READ.evaluate_many(self._redis, calls)
+        # The script counts back from when it runs. If that was late, it did not reach far enough.
+        if (late := loop.time() - asked_at) > CHANGES_MARGIN_SECONDS:
+            return await self.since(seconds + late)
+        return _changes(seconds, chain.from_iterable(replies))
 
 
 def _changes(seconds: float, members: Iterable[Any]) -> Changes:

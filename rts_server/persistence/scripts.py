@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from rts_server.redis_client.connection import Command
-from rts_server.redis_client.pipeline import RedisPipeline, replies_to
+from rts_server.redis_client.pipeline import CommandPipe, replies_beside, replies_to
 
 IDENTITY = Path(__file__).with_name("identity.lua")
 
@@ -43,13 +43,13 @@ class Script:
         return isinstance(reply, NoScriptError)
 
     async def evaluate(
-        self, redis: Redis | RedisPipeline, keys: Sequence[str], args: Sequence[str | int]
+        self, redis: Redis | CommandPipe, keys: Sequence[str], args: Sequence[str | int]
     ) -> Any:
         """Return the reply of one evaluation. Raises RedisError."""
         return (await self.evaluate_many(redis, [(keys, args)]))[0]
 
     async def evaluate_many(
-        self, redis: Redis | RedisPipeline, calls: Sequence[ScriptCall]
+        self, redis: Redis | CommandPipe, calls: Sequence[ScriptCall]
     ) -> list[Any]:
         """Return the replies of several evaluations, made in one round trip, in order.
 
@@ -59,7 +59,7 @@ class Script:
         answers = await self._pipeline(redis, calls)
         lost = [i for i, answer in enumerate(answers) if self.is_missing(answer)]
         if lost:
-            await self._load(redis)
+            await self._load(redis, [calls[i][0][0] for i in lost])
             for i, answer in zip(
                 lost, await self._pipeline(redis, [calls[i] for i in lost]), strict=True
             ):
@@ -69,12 +69,16 @@ class Script:
                 raise answer
         return answers
 
-    async def _load(self, redis: Redis | RedisPipeline) -> None:
-        await redis.execute_command(*self.load_command)
+    async def _load(self, redis: Redis | CommandPipe, names: Iterable[str]) -> None:
+        """Load it where these keys are. Where that failed, the calls fail again, and say why."""
+        if not isinstance(redis, CommandPipe):
+            await replies_to(redis, [self.load_command])
+            return
+        replies = await replies_beside(redis, names, self.load_command)
+        if all(isinstance(reply, Exception) for reply in replies):
+            raise replies[0]
 
-    async def _pipeline(
-        self, redis: Redis | RedisPipeline, calls: Sequence[ScriptCall]
-    ) -> list[Any]:
+    async def _pipeline(self, redis: Redis | CommandPipe, calls: Sequence[ScriptCall]) -> list[Any]:
         return await replies_to(redis, [self.command(keys, args) for keys, args in calls])
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.persistence.stored_items import StoredMembership
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.connection import Command
+from rts_server.redis_client.pipeline import CommandPipe, by_slot, results_of
 
 State = Literal["in", "out"]
 _HERE = Path(__file__).parent
@@ -20,6 +21,7 @@ _NOTE = Script(_COMMON, _HERE / "user_rooms.lua")
 _MARK = _HERE / "user_rooms_mark.lua"
 _READ = Script(IDENTITY, _MARK, _HERE / "user_rooms_read.lua")
 _SHARED = Script(IDENTITY, _MARK, _HERE / "user_rooms_shared.lua")
+_AMONG = Script(IDENTITY, _MARK, _HERE / "user_rooms_among.lua")
 _VERSION = Script(_HERE / "user_rooms_version.lua")
 _REBUILD = Script(IDENTITY, _COMMON, _HERE / "user_rooms_rebuild.lua")
 RECHECK_MS = 60_000
@@ -55,7 +57,7 @@ class UserRooms:
     `reads`: the pipeline by which whole indexes are read. All methods raise RedisError.
     """
 
-    def __init__(self, redis: Redis, reads: RedisPipeline | None = None) -> None:
+    def __init__(self, redis: Redis | CommandPipe, reads: CommandPipe | None = None) -> None:
         self._redis = redis
         self._reads = reads or redis
 
@@ -96,7 +98,7 @@ class UserRooms:
 
     async def state(self, user_id: str, room_id: str) -> State | None:
         """Return whether the user is in the room; None if the index does not know the room."""
-        value: Any = await self._redis.hget(keys.user_rooms(user_id), room_id)
+        (value,) = await results_of(self._redis, [("HGET", keys.user_rooms(user_id), room_id)])
         return _state(value) if value else None
 
     async def all(self, user_id: str) -> UserIndex:
@@ -112,16 +114,18 @@ class UserRooms:
 
     async def crowded(self, room_id: str, user_ids: list[str], least: int) -> dict[str, int]:
         """Return the number of rooms of those users who are in `least` or more, and not in this."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for user_id in user_ids:
-                pipe.hlen(keys.user_rooms(user_id))
-            sizes = await pipe.execute()
-            many = [user for user, size in zip(user_ids, sizes, strict=True) if size >= least]
-            for user_id in many:
-                pipe.hgetall(keys.user_rooms(user_id))
-            rooms = await pipe.execute()
-        here = room_id.encode()
-        counts = {user: _elsewhere(one, here) for user, one in zip(many, rooms, strict=True)}
+        indexes = {user_id: keys.user_rooms(user_id) for user_id in user_ids}
+        sizes = await results_of(self._redis, [("HLEN", one) for one in indexes.values()])
+        many = [user for user, size in zip(indexes, sizes, strict=True) if size >= least]
+        asked: list[Command] = []
+        for user in many:
+            asked += (("HVALS", indexes[user]), ("HGET", indexes[user], room_id))
+        replies = await results_of(self._redis, asked) if asked else []
+        counts = {
+            # A member of this room does not join it.
+            user: 0 if state and _is_in(state) else sum(map(_is_in, theirs))
+            for user, theirs, state in zip(many, replies[::2], replies[1::2], strict=True)
+        }
         return {user: count for user, count in counts.items() if count >= least}
 
     async def shared(self, user_id: str, others: list[str]) -> dict[str, bool | None]:
@@ -134,9 +138,36 @@ class UserRooms:
         for i in range(0, len(others), MAX_USERS_PER_SCRIPT):
             part = others[i : i + MAX_USERS_PER_SCRIPT]
             names = [keys.user_rooms(one) for one in (user_id, *part)]
+            if len(by_slot(self._redis, names, str)) > 1:
+                found |= await self._shared_apart(user_id, part)
+                continue
             direct = [keys.direct_room_id(user_id, one) for one in part]
             answers = await _SHARED.evaluate(self._redis, names, direct)
             found |= {u: None if a < 0 else bool(a) for u, a in zip(part, answers, strict=True)}
+        return found
+
+    async def _shared_apart(self, user_id: str, others: list[str]) -> dict[str, bool | None]:
+        """As `shared`, where no script can name all the indexes: each is asked by itself.
+
+        The user's own index is read before. Whoever has to know subscribes before they ask, as
+        with one script: a change between two reads is told to them.
+        """
+        mine = await self.all(user_id)
+        rooms = {one.room_id: None for one in mine.rooms if one.state == "in"}
+        direct = {one: keys.direct_room_id(user_id, one) for one in others}
+        likely = [one for one in others if direct[one] in rooms]
+        states = await results_of(
+            self._redis, [("HGET", keys.user_rooms(one), direct[one]) for one in likely]
+        )
+        found: dict[str, bool | None] = {
+            one: True for one, state in zip(likely, states, strict=True) if state and _is_in(state)
+        }
+        rest = [one for one in others if one not in found]
+        calls: list[ScriptCall] = [([keys.user_rooms(one)], list(rooms)) for one in rest]
+        answers = await _AMONG.evaluate_many(self._redis, calls)
+        for one, (complete, is_in_one) in zip(rest, answers, strict=True):
+            known = False if mine.complete and complete else None
+            found[one] = bool(is_in_one) or one == user_id or known
         return found
 
     async def rebuild(
@@ -161,17 +192,14 @@ def _index(complete: int, pairs: list[bytes]) -> UserIndex:
     return UserIndex([_parse(*one) for one in fields.items()], bool(complete), version)
 
 
-def _elsewhere(rooms: dict[bytes, bytes], room_id: bytes) -> int:
-    """Return the number of rooms of a user; 0 for a member of this room, who does not join it."""
-    if rooms.get(room_id, b"").endswith(b":in"):
-        return 0
-    return sum(value.endswith(b":in") for value in rooms.values())
-
-
 def _parse(room_id: bytes, value: bytes) -> IndexedMembership:
     epoch, offset, _ = value.split(b":")
     return IndexedMembership(room_id.decode(), int(epoch), int(offset), _state(value))
 
 
 def _state(value: bytes) -> State:
-    return "in" if value.endswith(b":in") else "out"
+    return "in" if _is_in(value) else "out"
+
+
+def _is_in(value: bytes) -> bool:
+    return value.endswith(b":in")

@@ -89,7 +89,7 @@ class RedisConnection(asyncio.Protocol):
     def _error_reply(self, text: str) -> Exception:
         """Return the exception of an error reply; drop the connection if this is no primary."""
         error = error_of_reply(text)
-        if isinstance(error, NotPrimary):
+        if isinstance(error, NotPrimary) and self._primary.is_refused_by(error.code):
             self._primary.refused(self._refusals, error.code)
             self.close()
         return error

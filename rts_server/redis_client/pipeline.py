@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as Lost
@@ -22,6 +23,7 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 OnReply = Callable[[Any], None]
 """Called with a reply, or with an exception for an error reply. It must not raise."""
 
@@ -32,11 +34,49 @@ SILENCE_SECONDS = 1.0
 others is not silence, as long as those are answered."""
 
 
-class RedisPipeline:
-    """Sends commands on one connection, which is opened on demand and again after a loss.
+class CommandPipe(ABC):
+    """Sends commands without waiting for the replies to those before.
 
-    Every command gets exactly one reply, in order: from Redis, or `Lost` (ConnectionError) if it is
-    unknown whether it was executed. Commands are never repeated here: most are not idempotent.
+    Every command gets exactly one reply: from Redis, or `Lost` (ConnectionError) if it is unknown
+    whether it was executed. Commands of unknown outcome are never repeated: most are not
+    idempotent.
+    """
+
+    def execute_command(self, *command: str | int | bytes) -> asyncio.Future[Any]:
+        """Send a command; the future holds its reply, or raises RedisError."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.send(command, partial(resolve, answer))
+        return answer
+
+    @abstractmethod
+    def execute_commands(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        """Send commands; the future holds the list of their replies, errors as exceptions."""
+
+    @abstractmethod
+    def send(self, command: Command, on_reply: OnReply) -> None:
+        """Send a command; `on_reply` is called with its reply. Never blocks."""
+
+    @abstractmethod
+    def send_beside(self, key: str, command: Command, on_reply: OnReply) -> None:
+        """Send a command that names no key to the server of this key. Never blocks."""
+
+    @abstractmethod
+    def slot_of(self, key: str) -> int:
+        """Return the slot of a key: one command may only name keys of one slot."""
+
+    @abstractmethod
+    def server_of(self, key: str) -> Hashable:
+        """Return what tells the servers of keys apart."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close all connections; commands without a reply get `Lost`."""
+
+
+class RedisPipeline(CommandPipe):
+    """A pipe to one server, on one connection, opened on demand and again after a loss.
+
+    Replies come in the order of the commands.
     """
 
     def __init__(self, pool: ConnectionPool, primary: Primary | None = None) -> None:
@@ -55,16 +95,10 @@ class RedisPipeline:
         """Close the connection; commands without a reply get `Lost`."""
         if self._opening is not None:
             await cancelled(self._opening)
-            _fail(on_reply for _, on_reply in self._unsent)
+            fail(on_reply for _, on_reply in self._unsent)
         if self._connection is not None:
             self._connection.close()
             await self._connection.gone
-
-    def execute_command(self, *command: str | int | bytes) -> asyncio.Future[Any]:
-        """Send a command; the future holds its reply, or raises RedisError."""
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._send([command], [partial(resolve, answer)])
-        return answer
 
     def execute_commands(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         """Send commands; the future holds the list of their replies, errors as exceptions."""
@@ -85,6 +119,18 @@ class RedisPipeline:
     def send(self, command: Command, on_reply: OnReply) -> None:
         """Send a command; `on_reply` is called with its reply. Never blocks."""
         self._send([command], [on_reply])
+
+    def send_beside(self, key: str, command: Command, on_reply: OnReply) -> None:
+        """Send a command that names no key. Never blocks."""
+        self._send([command], [on_reply])
+
+    def slot_of(self, key: str) -> int:
+        """Return the same for all keys: one server has no slots."""
+        return 0
+
+    def server_of(self, key: str) -> Hashable:
+        """Return the same for all keys."""
+        return None
 
     def _send(self, commands: Sequence[Command], on_replies: Sequence[OnReply]) -> None:
         if self._connection is None or self._connection.closing:
@@ -108,7 +154,7 @@ class RedisPipeline:
             self._opening = None
         unsent, self._unsent = self._unsent, []
         if self._connection is None or self._connection.closing:
-            _fail(on_reply for _, on_reply in unsent)
+            fail(on_reply for _, on_reply in unsent)
             return
         self._connection.gone.add_done_callback(self._lost)
         self._send([command for command, _ in unsent], [on_reply for _, on_reply in unsent])
@@ -123,7 +169,7 @@ class RedisPipeline:
             self._silence_timer.cancel()
             self._silence_timer = None
         unanswered, self._unanswered = self._unanswered, deque()
-        _fail(unanswered)
+        fail(unanswered)
 
     def _start_silence_timer(self) -> None:
         self._replies_seen = self._replies
@@ -142,9 +188,9 @@ class RedisPipeline:
             self._start_silence_timer()
 
 
-async def replies_to(redis: Redis | RedisPipeline, commands: Sequence[Command]) -> list[Any]:
-    """Return the replies to commands sent together on one connection, errors as exceptions."""
-    if isinstance(redis, RedisPipeline):
+async def replies_to(redis: Redis | CommandPipe, commands: Sequence[Command]) -> list[Any]:
+    """Return the replies to commands sent together, errors as exceptions."""
+    if isinstance(redis, CommandPipe):
         return await redis.execute_commands(commands)
     async with redis.pipeline(transaction=False) as pipe:
         for command in commands:
@@ -152,7 +198,33 @@ async def replies_to(redis: Redis | RedisPipeline, commands: Sequence[Command]) 
         return list(await pipe.execute(raise_on_error=False))
 
 
-async def results_of(redis: Redis | RedisPipeline, commands: Sequence[Command]) -> list[Any]:
+async def replies_beside(redis: CommandPipe, names: Iterable[str], command: Command) -> list[Any]:
+    """Return the replies of the servers of some keys to a command, errors as exceptions.
+
+    `names`: of the keys. Each server gets the command once.
+    """
+    loop = asyncio.get_running_loop()
+    answers: list[asyncio.Future[Any]] = []
+    for key in {redis.server_of(key): key for key in names}.values():
+        answer: asyncio.Future[Any] = loop.create_future()
+        answers.append(answer)
+        redis.send_beside(key, command, partial(resolve, answer))
+    return await asyncio.gather(*answers, return_exceptions=True)
+
+
+def by_slot(
+    redis: Redis | CommandPipe, items: Iterable[T], key_of: Callable[[T], str]
+) -> list[list[T]]:
+    """Return the items in groups whose keys one command may name: on one server all in one."""
+    if not isinstance(redis, CommandPipe):
+        return [list(items)]
+    groups: dict[int, list[T]] = {}
+    for item in items:
+        groups.setdefault(redis.slot_of(key_of(item)), []).append(item)
+    return list(groups.values())
+
+
+async def results_of(redis: Redis | CommandPipe, commands: Sequence[Command]) -> list[Any]:
     """Return the replies to commands, as `replies_to` does. Raises the first error among them."""
     replies = await replies_to(redis, commands)
     for reply in replies:
@@ -161,7 +233,8 @@ async def results_of(redis: Redis | RedisPipeline, commands: Sequence[Command]) 
     return replies
 
 
-def _fail(waiting: Iterable[OnReply]) -> None:
+def fail(waiting: Iterable[OnReply]) -> None:
+    """Reply `Lost` to commands."""
     for on_reply in waiting:
         on_reply(Lost("The connection to Redis is lost."))
 

@@ -32,10 +32,13 @@ class Primary:
     replaced; it is dropped, and the address is resolved again. `refused` is called on replies like
     READONLY, LOADING and MASTERDOWN. `confirmed` is called by the canary, which asks for the role:
     a replica answers reads without an error.
+
+    A primary of a cluster says CLUSTERDOWN of a slot that nobody serves, and serves its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_cluster: bool = False) -> None:
         self.refusals = 0
+        self._of_cluster = of_cluster
         self._connections: set[Closable] = set()
         self._refused_at = -RECENT_REFUSAL_SECONDS
         self._since: float | None = None
@@ -48,6 +51,10 @@ class Primary:
     def lost(self, connection: Closable) -> None:
         """Forget a connection that was lost."""
         self._connections.discard(connection)
+
+    def is_refused_by(self, code: str) -> bool:
+        """Return whether a server that replies so takes no writes at all."""
+        return not (self._of_cluster and code == "CLUSTERDOWN")
 
     def refused(self, refusals: int, why: str) -> None:
         """Drop all connections: the server of a connection takes no writes.

@@ -87,7 +87,8 @@ class _Checked(_Base):
         try:
             return await super().read_response(*args, **kwargs)
         except NotPrimary as error:
-            self.primary.refused(self.refusals, error.code)
+            if self.primary.is_refused_by(error.code):
+                self.primary.refused(self.refusals, error.code)
             raise
         except (RedisError, OSError):
             raise

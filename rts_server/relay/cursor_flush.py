@@ -18,7 +18,7 @@ from rts_server.config import ms
 from rts_server.persistence.outbox import Entry, Key
 from rts_server.persistence.queues import SqsQueue
 from rts_server.persistence.scripts import Script
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe, by_slot
 from rts_server.relay.room_queues import MAX_BATCH_ENTRIES
 from rts_server.relay.turns import Turns
 from rts_server.runtime.loops import repeat_forever
@@ -74,7 +74,7 @@ class CursorFlush:
 
     def __init__(
         self,
-        redis: Redis | RedisPipeline,
+        redis: Redis | CommandPipe,
         queue: SqsQueue,
         slots: int,
         partitions: Callable[[], Collection[int]],
@@ -121,7 +121,7 @@ class CursorFlush:
     async def _due(self, partitions: Sequence[int]) -> list[DirtyCursor]:
         """Return cursors that are due, MAX_CURSORS at most."""
         found: list[DirtyCursor] = []
-        for some in _scripts_of(partitions):
+        for some in self._scripts_of(partitions):
             # A ring that comes from here on may be for a cursor that the script does not see.
             self._dirty.difference_update(some)
             try:
@@ -143,12 +143,18 @@ class CursorFlush:
         ]
 
     async def _forget(self, accepted: list[DirtyCursor]) -> None:
-        for some in _scripts_of(sorted({one.partition for one in accepted})):
+        for some in self._scripts_of(sorted({one.partition for one in accepted})):
             places = {partition: place for place, partition in enumerate(some, 1)}
             sent = [[places[one[0]], *one[1:]] for one in accepted if one.partition in places]
             dirty, prefixes = _keys(some)
             args: list[str | int] = [self._again_ms, orjson.dumps(sent).decode(), *prefixes]
             await _SENT.evaluate(self._redis, dirty, args)
+
+    def _scripts_of(self, partitions: Sequence[int]) -> Iterator[Sequence[int]]:
+        """Yield the partitions of each script."""
+        for some in by_slot(self._redis, partitions, keys.dirty_cursors):
+            for at in range(0, len(some), MAX_PARTITIONS):
+                yield some[at : at + MAX_PARTITIONS]
 
     async def _send(self, records: list[CursorRecord]) -> list[DirtyCursor]:
         """Return the cursors that SQS accepted; after a batch that failed no more are sent."""
@@ -176,12 +182,6 @@ class CursorFlush:
 def _batches(records: list[CursorRecord]) -> list[list[CursorRecord]]:
     starts = range(0, len(records), MAX_BATCH_ENTRIES)
     return [records[at : at + MAX_BATCH_ENTRIES] for at in starts]
-
-
-def _scripts_of(partitions: Sequence[int]) -> list[Sequence[int]]:
-    """Return the partitions of each script."""
-    starts = range(0, len(partitions), MAX_PARTITIONS)
-    return [partitions[at : at + MAX_PARTITIONS] for at in starts]
 
 
 def _keys(partitions: Sequence[int]) -> tuple[list[str], list[str]]:

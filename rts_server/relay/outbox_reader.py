@@ -13,7 +13,8 @@ from itertools import islice
 from rts_server import keys
 from rts_server.persistence import outbox
 from rts_server.persistence.outbox import Entry
-from rts_server.redis_client.pipeline import RedisPipeline, results_of
+from rts_server.redis_client.connection import Command
+from rts_server.redis_client.pipeline import CommandPipe, by_slot, results_of
 from rts_server.relay.room_queues import MAX_BATCH_ENTRIES, RoomQueues
 from rts_server.relay.turns import Turns
 
@@ -45,7 +46,7 @@ StreamEntry = tuple[bytes, list[bytes]]
 log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
 class Partition:
     """The state of one outbox stream in the relay.
 
@@ -74,7 +75,7 @@ class OutboxReader:
 
     def __init__(
         self,
-        redis: RedisPipeline,
+        redis: CommandPipe,
         queues: Mapping[str, RoomQueues],
         *,
         on_read: Callable[[Entry], None],
@@ -170,12 +171,8 @@ class OutboxReader:
         # A ring that comes from here on may be for an entry behind what this read finds.
         for partition in chosen:
             del self._rung[partition.number]
-        reply = await self._redis.execute_command(
-            *("XREAD", "COUNT", count, "STREAMS"),
-            *(one.stream for one in chosen),
-            *(one.last_read_id for one in chosen),
-        )
-        found: dict[bytes, list[StreamEntry]] = dict(reply or ())
+        behind = {one: one.last_read_id for one in chosen}
+        found = await self._entries_behind(behind, count)
         rescan = self._partitions_to_rescan()
         for partition in chosen:
             entries = found.get(partition.stream, ())
@@ -211,18 +208,31 @@ class OutboxReader:
         if not self._rung or time.monotonic() < self._ahead_at:
             return
         self._ahead_at = time.monotonic() + AHEAD_SECONDS
-        streams = {one.stream: one for one in map(self._partitions.__getitem__, self._rung)}
-        reply = await self._redis.execute_command(
-            *("XREAD", "COUNT", MAX_READ_ENTRIES, "STREAMS"),
-            *streams,
-            *(one.next_ahead() for one in streams.values()),
+        chosen = [self._partitions[number] for number in self._rung]
+        found = await self._entries_behind(
+            {one: one.next_ahead() for one in chosen}, MAX_READ_ENTRIES
         )
-        for stream, entries in reply or ():
-            for entry_id, fields in entries:
-                streams[stream].ahead_id = entry_id.decode()
+        for partition in chosen:
+            for entry_id, fields in found.get(partition.stream, ()):
+                partition.ahead_id = entry_id.decode()
                 with suppress(ValueError):  # said when it is read to be sent
-                    number = streams[stream].number
-                    self._on_read(outbox.parse(number, entry_id, _pairs(fields)))
+                    self._on_read(outbox.parse(partition.number, entry_id, _pairs(fields)))
+
+    async def _entries_behind(
+        self, behind: Mapping[Partition, str], count: int
+    ) -> dict[bytes, list[StreamEntry]]:
+        """Return the entries behind an id of each partition by stream, `count` of each at most."""
+        groups = by_slot(self._redis, behind, lambda one: keys.outbox(one.number))
+        reads: list[Command] = [
+            (
+                *("XREAD", "COUNT", count, "STREAMS"),
+                *(one.stream for one in some),
+                *(behind[one] for one in some),
+            )
+            for some in groups
+        ]
+        replies = await results_of(self._redis, reads)
+        return {stream: entries for reply in replies for stream, entries in reply or ()}
 
     async def _look(self) -> None:
         """Read some partitions again from their start if they hold entries we never saw.

@@ -188,7 +188,7 @@ class AppendScript:
         reply: Any,
     ) -> None:
         if APPEND.is_missing(reply) and not answer.done():  # it did not run
-            self._pipe.send(APPEND.load_command, _on_loaded)
+            self._pipe.send_beside(call[0][0], APPEND.load_command, _on_loaded)
             self._send(call, partial(self._on_reply, call, room_id, nonce, sent_at, answer))
             return
         if isinstance(reply, list):

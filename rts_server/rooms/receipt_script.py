@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe, by_slot
 from rts_server.roomlog.script import FENCE
 
 _RECEIPTS = Script(IDENTITY, FENCE, Path(__file__).with_name("receipts.lua"))
@@ -58,7 +58,7 @@ _RoomMoves = tuple[str, Mapping[str, Cursors]]
 class ReceiptScript:
     """Moves cursors. Safe to repeat: they only move forward, to at most the room's seq (D8)."""
 
-    def __init__(self, settings: Settings, redis: Redis | RedisPipeline) -> None:
+    def __init__(self, settings: Settings, redis: Redis | CommandPipe) -> None:
         self._redis = redis
         self._args: list[str | int] = [
             ms(settings.cursor_flush),
@@ -69,7 +69,8 @@ class ReceiptScript:
 
     async def move(self, moves: Moves) -> dict[str, MovedRoom]:
         """Return what became of the moves, by room. Raises RedisError."""
-        parts = list(_parts(moves))
+        groups = by_slot(self._redis, moves.items(), lambda one: keys.room(one[0]).head)
+        parts = [part for some in groups for part in _parts(some)]
         replies = await _RECEIPTS.evaluate_many(
             self._redis, [self._script_call(one) for one in parts]
         )
@@ -85,11 +86,11 @@ class ReceiptScript:
         return heads, [*self._args, orjson.dumps(moves).decode()]
 
 
-def _parts(moves: Moves) -> Iterator[list[_RoomMoves]]:
+def _parts(moves: Iterable[_RoomMoves]) -> Iterator[list[_RoomMoves]]:
     """Yield the moves in parts of MAX_MOVES; a room with more of them is in several."""
     part: list[_RoomMoves] = []
     left = MAX_MOVES
-    for room_id, users in moves.items():
+    for room_id, users in moves:
         for some in _portions(users):
             size = max(1, len(some))
             if size > left:

@@ -13,6 +13,9 @@ from redis.exceptions import ResponseError
 
 from rts_server.persistence.scripts import LuaFunction, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.sharded_pipeline import ShardedPipeline
+from rts_server.tools.dev.valkey_cluster import ValkeyCluster
+from tests.helpers import valkey
 
 
 @pytest.fixture(params=["client", "pipe"])
@@ -70,3 +73,26 @@ async def test_a_lost_connection_raises_at_once(echo: Script, unused_tcp_port: i
     with pytest.raises(Lost):
         await echo.evaluate_many(pipe, calls("1", "2"))
     await pipe.close()
+
+
+async def test_a_script_is_loaded_by_each_primary_that_is_asked(
+    shards: ShardedPipeline, cluster: ValkeyCluster, echo: Script
+) -> None:
+    """Once by each that does not have it, however many calls it gets, and again after a loss."""
+    many: list[ScriptCall] = [([f"key{n}"], ["x"]) for n in range(100)]
+    replies = [f"key{n}x".encode() for n in range(100)]
+    assert await echo.evaluate_many(shards, many) == replies
+    loads = _loads(cluster)
+    for lost in (cluster.primaries[:1], cluster.primaries):
+        for node in lost:
+            valkey.ask(node, "SCRIPT", "FLUSH")
+            valkey.ask(node, "FUNCTION", "FLUSH")
+        assert await echo.evaluate_many(shards, many) == replies
+        loads += len(lost)
+        assert _loads(cluster) == loads
+
+
+def _loads(cluster: ValkeyCluster) -> int:
+    found = [valkey.ask(node, "INFO", "commandstats") for node in cluster.primaries]
+    names = ("cmdstat_script|load", "cmdstat_function|load")
+    return sum(one.get(name, {}).get("calls", 0) for one in found for name in names)

@@ -20,6 +20,7 @@ from rts_server.domain.size_limits import SizeLimits
 from rts_server.errors import LimitExceeded
 from rts_server.persistence import user_rooms
 from rts_server.persistence.user_rooms import EMPTY_TTL_MS, TTL_MS, IndexedMembership, UserRooms
+from rts_server.redis_client.sharded_pipeline import ShardedPipeline
 from rts_server.rooms.memberships import Memberships
 from tests.helpers.waiting import PATIENCE
 
@@ -302,6 +303,17 @@ async def test_who_has_a_direct_room_with_the_user_costs_two_fields(redis: Redis
     """However many rooms the user has; those of a group are found as well, and a left room is not
     shared."""
     index, others = UserRooms(redis), [f"peer-{n}" for n in range(50)]
+    await rooms_of_me(index, others)
+    await redis.config_resetstat()
+    assert await index.shared("me", others) == dict.fromkeys(others, True)
+    stats = await redis.info("commandstats")
+    assert stats["cmdstat_hget"]["calls"] == 2 * len(others)
+    assert not {"cmdstat_hmget", "cmdstat_hgetall"} & stats.keys()
+    await others_are_told_apart(index)
+
+
+async def rooms_of_me(index: UserRooms, others: list[str]) -> None:
+    """Give me many rooms, one shared with `grouped`, and a direct room with each of the others."""
     rooms = [f"room-{n}" for n in range(250)]
     await index.note_all([("me", IndexedMembership(room, 1, 1, "in")) for room in rooms])
     for other in others:
@@ -314,11 +326,20 @@ async def test_who_has_a_direct_room_with_the_user_costs_two_fields(redis: Redis
     await index.note_all([("me", IndexedMembership(gone, 1, 2, "out")),
                           ("left", IndexedMembership(gone, 1, 1, "in")),
                           ("grouped", IndexedMembership(rooms[-1], 1, 1, "in"))])  # fmt: skip
-    await redis.config_resetstat()
-    assert await index.shared("me", others) == dict.fromkeys(others, True)
-    stats = await redis.info("commandstats")
-    assert stats["cmdstat_hget"]["calls"] == 2 * len(others)
-    assert not {"cmdstat_hmget", "cmdstat_hgetall"} & stats.keys()
+
+
+async def others_are_told_apart(index: UserRooms) -> None:
     found = await index.shared("me", ["left", "stranger", "grouped", "unknown", "me"])
     assert found == {"left": False, "stranger": False, "grouped": True, "unknown": None, "me": True}
     assert await index.shared("no index", ["stranger", "left"]) == {"stranger": None, "left": None}
+
+
+async def test_users_of_several_primaries_are_compared(shards: ShardedPipeline) -> None:
+    """Where no script can name the indexes of two users, the answers are the same."""
+    index, others = UserRooms(shards, shards), [f"peer-{n}" for n in range(150)]
+    await rooms_of_me(index, others)
+    assert await index.shared("me", others) == dict.fromkeys(others, True)
+    await others_are_told_apart(index)
+    assert await index.state("me", "room-0") == "in"
+    assert await index.crowded("room-0", ["me", *others], 100) == {}
+    assert await index.crowded("other", ["me", *others], 100) == {"me": 400}

@@ -12,6 +12,8 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.persistence.queues import SqsQueue
 from rts_server.persistence.sqs_endpoint import SqsEndpoint
+from rts_server.redis_client.pipeline import CommandPipe
+from rts_server.redis_client.sharded_pipeline import ShardedPipeline
 from rts_server.relay import cursor_flush, relay
 from rts_server.relay.cursor_flush import CursorFlush
 from rts_server.relay.turns import PARTITIONS_PER_TURN
@@ -32,6 +34,10 @@ def post() -> Post:
 @pytest.fixture
 def flush(redis: Redis, post: Post) -> CursorFlush:
     """The flush of all partitions, of which each has rung."""
+    return flush_of(redis, post)
+
+
+def flush_of(redis: Redis | CommandPipe, post: Post) -> CursorFlush:
     queue = SqsQueue(cast(SqsEndpoint, post), CURSORS)
     made = CursorFlush(redis, queue, 2, lambda: range(keys.PARTITIONS), again=AGAIN)
     for partition in range(keys.PARTITIONS):
@@ -210,3 +216,17 @@ def cursors_of(post: Post) -> dict[tuple[str, str], tuple[int, int]]:
     found = Post()
     found.batches = [batch for batch in post.batches if batch[0] == CURSORS]
     return cursors(found)
+
+
+async def test_cursors_of_all_primaries_are_sent(shards: ShardedPipeline, post: Post) -> None:
+    """Of a cluster each partition is asked by itself, and forgets what was sent."""
+    flush = flush_of(shards, post)
+    rooms = [f"room{n}" for n in range(100)]
+    for room_id in rooms:
+        await shards.execute_command("HSET", keys.room(room_id).cursors, "r:bob", "1", "d:bob", "2")
+        name = keys.dirty_cursors(keys.partition(room_id))
+        await shards.execute_command("ZADD", name, 0, f"{room_id} bob")
+    assert await flush.flush() == len(rooms)
+    assert cursors(post) == {(room_id, "bob"): (1, 2) for room_id in rooms}
+    left = [("ZCARD", keys.dirty_cursors(keys.partition(room_id))) for room_id in rooms]
+    assert await shards.execute_commands(left) == [0] * len(rooms)

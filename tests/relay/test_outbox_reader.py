@@ -13,7 +13,8 @@ from redis.asyncio import ConnectionPool, Redis
 from rts_server import keys
 from rts_server.persistence import outbox
 from rts_server.persistence.outbox import Entry
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe, RedisPipeline
+from rts_server.redis_client.sharded_pipeline import ShardedPipeline
 from rts_server.relay import outbox_reader
 from rts_server.relay.outbox_reader import OutboxReader
 from rts_server.relay.room_queues import RoomQueues
@@ -27,14 +28,23 @@ Reads = Callable[[], Awaitable[list[str]]]
 async def reader(redis: Redis, valkey_url: str) -> AsyncIterator[OutboxReader]:
     """A reader of all partitions, which has read them."""
     pipe = RedisPipeline(ConnectionPool.from_url(valkey_url, protocol=2))
-    queues = {name: RoomQueues() for name in (outbox.MESSAGES, outbox.ROOMS)}
-    made = OutboxReader(pipe, queues, on_read=lambda _: None, on_held=held.append)
-    made.add(range(keys.PARTITIONS))
-    while made._rung:
-        await made.read(time.monotonic())
+    made = reader_of(pipe)
+    await read_all(made)
     held.clear()
     yield made
     await pipe.close()
+
+
+def reader_of(pipe: CommandPipe) -> OutboxReader:
+    queues = {name: RoomQueues() for name in (outbox.MESSAGES, outbox.ROOMS)}
+    made = OutboxReader(pipe, queues, on_read=lambda _: None, on_held=held.append)
+    made.add(range(keys.PARTITIONS))
+    return made
+
+
+async def read_all(reader: OutboxReader) -> None:
+    while reader._rung:
+        await reader.read(time.monotonic())
 
 
 held: list[Entry] = []
@@ -107,3 +117,16 @@ async def test_a_ring_during_a_read_is_not_lost(log: OutboxLog, reader: OutboxRe
     await reading
     await reader.read(time.monotonic())
     assert [entry.body for entry in held] == [first, second]
+
+
+async def test_the_outboxes_of_all_primaries_are_read(shards: ShardedPipeline) -> None:
+    """Of a cluster each partition is read by a command of its own, all in one round trip."""
+    held.clear()
+    reader = reader_of(shards)
+    rooms = [f"room{n}" for n in range(100)]
+    for room_id in rooms:
+        fields = ("q", "m", "r", room_id, "e", "1:1", "k", "k", "o", "origin", "d", "{}")
+        name = keys.outbox(keys.partition(room_id))
+        await shards.execute_command("XADD", name, "*", *fields)
+    await read_all(reader)
+    assert sorted(entry.room_id for entry in held) == sorted(rooms)

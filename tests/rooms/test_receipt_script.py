@@ -11,6 +11,7 @@ from redis.asyncio.client import PubSub
 
 from rts_server import keys
 from rts_server.persistence.recent_changes import RecentChanges
+from rts_server.redis_client.sharded_pipeline import ShardedPipeline
 from rts_server.rooms import receipt_script
 from rts_server.rooms.receipt_script import Cursors, MovedRoom, ReceiptScript
 from tests.helpers.bench import Bench, message
@@ -275,5 +276,15 @@ async def test_a_key_of_another_type_is_a_reply_and_no_half_write(bench: Bench) 
 async def test_a_portion_of_a_large_room_is_no_larger_than_a_call() -> None:
     """Nothing is lost and nothing is asked twice."""
     users = {f"user{n}": (0, 1) for n in range(2 * receipt_script.MAX_MOVES + 1)}
-    parts = list(receipt_script._parts({"a": {}, "b": users, "c": {"bob": (1, 0)}}))
+    moves = {"a": {}, "b": users, "c": {"bob": (1, 0)}}
+    parts = list(receipt_script._parts(moves.items()))
     assert [sum(max(1, len(some)) for _, some in part) for part in parts] == [1, 100, 100, 2]
+
+
+async def test_rooms_of_a_cluster_are_moved_by_a_script_for_each_slot(
+    bench: Bench, shards: ShardedPipeline
+) -> None:
+    """One script names the rooms of one slot only; what became of each room is told."""
+    moves = {f"room{n}": {"bob": (1, 1)} for n in range(300)}
+    found = await ReceiptScript(bench.settings, shards).move(moves)
+    assert {room_id: one.state for room_id, one in found.items()} == dict.fromkeys(moves, "cold")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,16 +28,24 @@ def server_binary() -> str:
 
 
 class Valkey(ManagedProcess):
-    """A Valkey that saves its dump on SIGTERM, and every 30 s if something changed."""
+    """A Valkey that saves its dump on SIGTERM, and every 30 s if something changed.
+
+    `options`: those of valkey.conf that are added or differ.
+    """
 
     def __init__(
-        self, directory: Path, port: int, *, log: Path, inherited_fds: Iterable[int] = ()
+        self,
+        directory: Path,
+        port: int,
+        *,
+        log: Path,
+        inherited_fds: Iterable[int] = (),
+        options: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.port = port
-        super().__init__(
-            "Valkey", self._command(), log=log, environment={}, inherited_fds=inherited_fds
-        )
+        command = self._command(options or {})
+        super().__init__("Valkey", command, log=log, environment={}, inherited_fds=inherited_fds)
 
     @property
     def url(self) -> str:
@@ -49,10 +57,14 @@ class Valkey(ManagedProcess):
         """The file that is loaded at the start."""
         return self.directory / DUMP_FILE
 
-    def start_and_wait(self, within: float = 10.0) -> None:
-        """Start, and wait until it answers PING. Raises StackError after `within` seconds."""
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.start()
+
+    def start_and_wait(self, within: float = 10.0) -> None:
+        """Start, and wait until it answers PING. Raises StackError after `within` seconds."""
+        self.launch()
         self.wait_healthy(within)
 
     def is_healthy(self) -> bool:
@@ -62,7 +74,7 @@ class Valkey(ManagedProcess):
             return connection.recv(16) == b"+PONG\r\n"
         return False
 
-    def _command(self) -> list[str]:
+    def _command(self, more: Mapping[str, str]) -> list[str]:
         options = {
             "bind": LOCAL,
             "port": str(self.port),
@@ -72,6 +84,7 @@ class Valkey(ManagedProcess):
             "maxmemory-policy": "noeviction",
             "stream-node-max-bytes": "1024",
             "enable-debug-command": "no",
+            **more,
         }
         pairs = [word for name, value in options.items() for word in (f"--{name}", value)]
         return [server_binary(), *pairs]
