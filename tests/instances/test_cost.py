@@ -34,9 +34,10 @@ MISSED = 5
 RECONNECTS = 20
 QUESTIONS_WHO = 2
 """Of each reconnect: INFO, behind the heads and behind the rest. It names nobody."""
-BY_TIME = ("XLEN", "canary", "INFO", "CLIENT LIST", " 64 {p0}:generation")
+BY_TIME = ("XLEN", "canary", "INFO", "CLIENT LIST", " 64 {p0}:generation", "}:rooms")
 """In the commands of the metrics, of the canaries, of the look at who is the primary, of the count
-of the channels, and of the look whether Redis lost its data: one, however many rooms."""
+of the channels, of the look whether Redis lost its data (one, however many rooms), and of the
+indexes of users who were added, whose versions are published once more 2 s later."""
 
 
 async def counted(monitor: Monitor, kinds: Counter[str]) -> None:
