@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -23,7 +23,9 @@ def test_the_example_of_the_rfc_is_read() -> None:
     assert [time_of(one) for one in spellings] == [1645557742.0] * 3
 
 
-@pytest.mark.parametrize("other", ["m1", "", "7" * 32, "x" * 64, str(uuid4()), str(UUID(int=0))])
+@pytest.mark.parametrize(
+    "other", ["m1", "", "7" * 32, "x" * 64, str(UUID(int=4 << 76)), str(UUID(int=0))]
+)
 def test_other_ids_have_no_time(other: str) -> None:
     """They are as good as any, for as long as Redis remembers ids."""
     assert time_of(other) is None
