@@ -95,6 +95,19 @@ def ready(client: JsClient) -> dict[str, Any]:
     return data
 
 
+async def test_a_connect_loads_the_rooms_that_it_finds_cold(world: World) -> None:
+    """Nobody writes in them; the next connect finds them in Redis."""
+    bob = name("bob")
+    async with world.js(name("alice")) as a:
+        room_ids = [await group(a, bob) for _ in range(3)]
+    wipe(world)
+    heads = [keys.room(one).head for one in room_ids]
+    with Redis.from_url(world.stack.settings.redis_url) as client:
+        async with world.js(bob) as b:
+            assert ready(b)["unread"] == {"total": 0, "rooms": 0}
+            await asyncio.to_thread(until, lambda: client.exists(*heads) == len(heads))
+
+
 async def test_a_client_that_missed_queued_events_is_not_recovered(world: World) -> None:
     """A cursor equal to the archived position proves nothing while the queue is ahead of it."""
     bob = name("bob")

@@ -90,6 +90,10 @@ async def test_a_user_with_quiet_rooms_connects_without_the_archive(deployed: De
         async with asyncio.timeout(PATIENCE):
             while await left(bench, room_id) != [round(month)]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+    heads = [await bench.head(room_id) for room_id in room_ids]
+    await inboxes.unread("quiet")
+    await asyncio.gather(*deployed.services.connected_rooms._tasks._tasks)
+    assert [await bench.head(room_id) for room_id in room_ids] == heads  # renewed once
 
 
 async def test_rooms_that_left_redis_are_loaded_a_few_at_a_time() -> None:
