@@ -75,8 +75,9 @@ class Script:
             await replies_to(redis, [self.load_command])
             return
         replies = await replies_beside(redis, names, self.load_command)
-        if all(isinstance(reply, Exception) for reply in replies):
-            raise replies[0]
+        failures = [reply for reply in replies if isinstance(reply, Exception)]
+        if len(failures) == len(replies):
+            raise failures.pop(0)
 
     async def _pipeline(self, redis: Redis | CommandPipe, calls: Sequence[ScriptCall]) -> list[Any]:
         return await replies_to(redis, [self.command(keys, args) for keys, args in calls])

@@ -73,6 +73,8 @@ async def written(bench: Bench, room_id: str) -> list[Any]:
     state += [sorted([sorted((await redis.hgetall(key)).items()) for key in idempotency])]
     times = re.compile(
         r"\d{4}-\d\d-\d\dT[\d:.]+Z|\d{13}(-\d+)?|(touch|change|create|member|failed|settings):\w+"
+        # The number of members, behind the event, which the release before does not write.
+        r'|(?<=}),"member_count":\d+(?=}\')'
     )
     return [times.sub("", repr(part)) for part in state]
 
