@@ -239,7 +239,7 @@ class Settings:
     )
     hot_log_age: float = seconds_setting(
         "RTS_HOT_LOG_AGE",
-        3600.0,
+        2700.0,
         help="Seconds after which an event leaves the hot log, once it is stored.",
     )
     hot_log_events: int = count_setting(

@@ -285,6 +285,19 @@ async def test_a_room_that_was_quiet_for_long_knows_that_an_id_is_new(bench: Ben
     assert await seen(bench, room_id, "c") == "new"
 
 
+async def test_a_filter_takes_no_more_than_its_levels(bench: Bench) -> None:
+    """448 bytes for 97 to 224 messages; its key lives on when a level is begun."""
+    room_id = await bench.group("alice")
+    key = f"{keys.room(room_id).prefix}ids"
+    for n in range(130):
+        await bench.append(message(room_id, "alice", f"a{n}"))
+    assert await bench.redis.strlen(key) == 1 + 448
+    taken: Any = await bench.redis.memory_usage(key)
+    assert taken < 448 + 150
+    assert await bench.redis.pttl(key) > ms(bench.settings.idempotency_ttl)
+    assert [await seen(bench, room_id, f"a{n}") for n in range(130)] == ["known"] * 130
+
+
 async def test_ids_that_were_read_for_other_filters_are_not_noted(bench: Bench) -> None:
     """The filters may be replaced while the archive is read; what was read is not all then."""
     room_id = await bench.group("alice")

@@ -31,8 +31,19 @@ local function bits(id, level)
   local first, size = 8 + 512 * (2 ^ level - 1), 512 * 2 ^ level - 1
   return first, size, tonumber(id:sub(1, 8), 36) or 0, tonumber(id:sub(9, 16), 36) or 0
 end
+-- Give a string the length of all levels up to this one. Redis makes a string that grows twice as long as needed, and
+-- one that is written as a whole exactly as long.
+local function make_level(key, level)
+  local bytes = 1 + 64 * (2 ^ (level + 1) - 1)
+  local length = redis.pcall('STRLEN', key)
+  if type(length) == 'table' or length >= bytes then return end
+  redis.call('SETRANGE', key, bytes - 1, '\0')
+  redis.call('SET', key, redis.call('GET', key), 'KEEPTTL')
+end
 local function note_in(key, id, number)
-  local first, size, at, step = bits(id, level_of(number))
+  local level = level_of(number)
+  if number == 32 * (2 ^ level - 1) + 1 then make_level(key, level) end
+  local first, size, at, step = bits(id, level)
   redis.pcall('BITFIELD', key,
     'SET', 'u1', first + at % size, 1,
     'SET', 'u1', first + (at + step) % size, 1,
