@@ -89,8 +89,10 @@ class Canary:
             server, role = await self._published()
         except (RedisError, OSError) as error:
             self.answered, self._missing_since = False, None
-            if not isinstance(error, NotPrimary):
-                self._primary.confirmed()  # no server answers, so none is the wrong one
+            # No server answers, so none is the wrong one; unless a refusal of another command, or
+            # of this one, has closed the connection meanwhile.
+            if not isinstance(error, NotPrimary) and refusals == self._primary.refusals:
+                self._primary.confirmed()
             return
         self.answered = True
         if role != "master" or self._subscriber.server not in (server, ""):

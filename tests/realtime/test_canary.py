@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError
 
 from rts_server.realtime.canary import CANARY_PREFIX, Canary
 from rts_server.realtime.subscriber import Subscriber
+from rts_server.redis_client.primary import Primary
 from rts_server.runtime import backoff
 from rts_server.runtime.tasks import cancelled
 from tests.helpers.proxy import Proxy
@@ -125,3 +127,24 @@ async def test_redis_away_is_not_deaf(valkey_url: str) -> None:
             await asyncio.sleep(4 * DEAF_AFTER)  # the time itself is what is tested
             assert not link.canary.deaf
             assert link.resumed == 0
+
+
+@pytest.mark.parametrize("refused_meanwhile", [True, False])
+async def test_a_connection_that_a_refusal_closed_is_no_sign_of_a_primary(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch, refused_meanwhile: bool
+) -> None:
+    """Without a refusal Redis is away, and that is no reason to leave rotation (R8)."""
+    primary = Primary()
+    subscriber = Subscriber(valkey_url, lambda channel, data: None, lambda: None)
+    async with Redis.from_url(valkey_url) as redis:
+        canary = Canary(redis, subscriber, CHANNEL, interval=0.0, deaf_after=0.0, primary=primary)
+        primary.refused(primary.refusals, "READONLY")
+
+        async def cut() -> tuple[str, str]:
+            if refused_meanwhile:
+                primary.refused(primary.refusals, "READONLY")
+            raise ConnectionError("closed")
+
+        monkeypatch.setattr(canary, "_published", cut)
+        await canary._publish_and_check()
+        assert canary.not_ready() == (["no primary"] if refused_meanwhile else [])
