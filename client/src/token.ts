@@ -5,6 +5,7 @@ export type GetToken = () => string | Promise<string>;
 
 const EARLY = 0.2; // of its life a token is renewed before its end
 const LEAST_EARLY = 5_000;
+const LEAST_WAIT = 1_000; // a getToken that returns the old token again is not asked in a loop
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** A token, or a rejection after `patience` ms: a request that hangs must not hang the client. */
@@ -31,6 +32,7 @@ export class TokenRenewal {
   readonly #getToken: GetToken;
   readonly #give: (token: string) => Promise<number>;
   readonly #warn: (message: string, error: unknown) => void;
+  readonly #leastWait: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #run = 0;
 
@@ -38,17 +40,19 @@ export class TokenRenewal {
     getToken: GetToken,
     give: (token: string) => Promise<number>,
     warn: (message: string, error: unknown) => void,
+    leastWait = LEAST_WAIT,
   ) {
     this.#getToken = getToken;
     this.#give = give;
     this.#warn = warn;
+    this.#leastWait = leastWait;
   }
 
   /** The token of the session lives so long from now (ms, by the server's clock). */
   start(life: number): void {
     this.stop();
     const run = this.#run;
-    const wait = Math.max(0, life - Math.max(life * EARLY, Math.min(LEAST_EARLY, life / 2)));
+    const wait = Math.max(this.#leastWait, life - Math.max(life * EARLY, Math.min(LEAST_EARLY, life / 2)));
     this.#timer = setTimeout(() => void this.#renew(run), Math.min(wait, LONGEST_TIMER));
   }
 

@@ -36,9 +36,25 @@ test("a token is renewed before its end, and the next one before its own", async
       if (given.length === 3) setTimeout(() => done(renewal));
       return Promise.resolve(given.length < 3 ? 20 : 1_000);
     };
-    const renewal = new TokenRenewal(() => `token ${(count += 1)}`, give, silent);
+    const renewal = new TokenRenewal(() => `token ${(count += 1)}`, give, silent, 0);
     renewal.start(20);
   });
   renewal.stop();
   assert.deepEqual(given, ["token 1", "token 2", "token 3"]);
+});
+
+test("a getToken that returns the old token again is not asked in a loop", async () => {
+  let asked = 0;
+  const renewal = new TokenRenewal(
+    () => {
+      asked += 1;
+      return "the same";
+    },
+    () => Promise.resolve(0),
+    silent,
+  );
+  renewal.start(0);
+  await new Promise((done) => setTimeout(done, 200));
+  renewal.stop();
+  assert.equal(asked, 0);
 });
