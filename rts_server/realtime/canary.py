@@ -34,7 +34,7 @@ class Canary:
     resolved again.
 
     Attributes:
-        answered: Whether Redis answered the last time.
+        answered: Whether the primary answered the last time: if not, that loops fail says nothing.
         deaf: Whether publishing works but nothing came back for `deaf_after` seconds.
         heard_until: Nothing that was published to us before this loop time was missed.
     """
@@ -94,11 +94,12 @@ class Canary:
             if not isinstance(error, NotPrimary) and refusals == self._primary.refusals:
                 self._primary.confirmed()
             return
-        self.answered = True
         if role != "master" or self._subscriber.server not in (server, ""):
             why = role if role != "master" else "publish and subscribe reach two servers"
+            self.answered = False
             self._primary.refused(refusals, why)
             return
+        self.answered = True
         self._primary.confirmed()
         self._check_echo()
         await self._check_channels()

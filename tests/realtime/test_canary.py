@@ -148,3 +148,21 @@ async def test_a_connection_that_a_refusal_closed_is_no_sign_of_a_primary(
         monkeypatch.setattr(canary, "_published", cut)
         await canary._publish_and_check()
         assert canary.not_ready() == (["no primary"] if refused_meanwhile else [])
+
+
+@pytest.mark.parametrize(("role", "answered"), [("master", True), ("slave", False)])
+async def test_only_a_primary_answers(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch, role: str, answered: bool
+) -> None:
+    """Loops fail on a replica, which is told as `no primary` and as nothing else."""
+    subscriber = Subscriber(valkey_url, lambda channel, data: None, lambda: None)
+    async with Redis.from_url(valkey_url) as redis:
+        canary = Canary(redis, subscriber, CHANNEL, interval=0.0, deaf_after=0.0)
+
+        async def published() -> tuple[str, str]:
+            return "run id", role
+
+        monkeypatch.setattr(canary, "_published", published)
+        await canary._publish_and_check()
+        assert canary.answered == answered
+        assert canary.not_ready() == ([] if answered else ["no primary"])

@@ -100,12 +100,18 @@ async def converse(session: aiohttp.ClientSession, url: str, token: str) -> None
     async with session.ws_connect(url + "socket.io/?EIO=4&transport=websocket") as ws:
         for namespace in ("chat", "presence", "receipts"):
             await ws.send_str(f'40/{namespace},{{"token":"{token}"}}')
-        await ws.send_str('42/chat,1["room.create",{"type":"direct","members":["bob"]}]')
+        create = '42/chat,1["room.create",{"type":"direct","members":["bob"]}]'
+        await ws.send_str(create)
         room_id = ""
         while not room_id:
             text = await ws.receive_str()
             if text.startswith("43/chat,1"):
-                room_id = orjson.loads(text.removeprefix("43/chat,1"))[0]["data"]["room"]["room_id"]
+                answer = orjson.loads(text.removeprefix("43/chat,1"))[0]
+                if answer["ok"]:
+                    room_id = answer["data"]["room"]["room_id"]
+                else:  # as a client does
+                    assert answer["error"]["retryable"], answer
+                    await ws.send_str(create)
         sent = {"room_id": room_id, "client_msg_id": "once", "text": "hi"}
         await ws.send_str(f'42/chat,2["message.send",{orjson.dumps(sent).decode()}]')
         while not (await ws.receive_str()).startswith("43/chat,2"):
