@@ -1,5 +1,5 @@
 # make help   this list
-# make run    start everything on this machine; ARGS="--instances 2 --port 8000 --fresh"
+# make run    start everything on this machine; ARGS="--instances 2 --port 8000 --fresh --shards 3"
 # make test   all tests; ARGS="tests/dev -k zips"
 # make setup  prepare for both without starting
 # make check  format, lint, strict types, import rules, template, shell scripts, generated docs

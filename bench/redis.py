@@ -8,11 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,11 +18,12 @@ import uvloop
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from bench.connection import PADDING, Connection, ReceivedCounts
-from bench.contender import Running, contenders, running
-from bench.load import LoadPlan, run_plan
+from bench.connection import PADDING
+from bench.contender import contenders, running
 from bench.machine import allow_files, cores, cpu_seconds, describe_machine, pinned
-from bench.testbed import QUEUES, Queue, Testbed, running_testbed, unstarted_stack
+from bench.pair_load import PairLoad
+from bench.primary_cost import SCRIPT_COMMANDS, PrimaryCost, calls_of, listed
+from bench.testbed import QUEUES, Queue, running_testbed, unstarted_stack
 from rts_server import keys
 from rts_server.config import Settings
 from rts_server.persistence.scripts import Script, ScriptCall
@@ -44,7 +41,6 @@ CALLS_PER_PIPELINE = 50
 CALLS_PER_TURN = 500
 DEADLINE = 2**52
 LEAN = Script(Path(__file__).with_name("lean.lua"))
-SCRIPT_COMMANDS = ("evalsha", "fcall", "eval")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -75,26 +71,37 @@ def main(turns: int, messages: int, pairs: int, rate: float, queue: Queue) -> No
 
 
 def _scripts_alone(folder: Path, turns: int) -> str:
-    """Return the CPU of one call of append.lua and of lean.lua, on a Valkey of their own."""
+    """Return the CPU of one call of append.lua and of lean.lua, on a Valkey of their own.
+
+    In a trimmed room, or one that was loaded, append.lua also looks into the message-id filters.
+    """
     valkey = Valkey(folder, free_port(), log=folder / "valkey.log")
     with pinned(cores()[0]):
         valkey.start_and_wait()
     try:
-        room_ids = asyncio.run(_create_rooms(valkey.url))
+        room_ids = asyncio.run(_create_rooms(valkey.url, "g"))
+        trimmed = asyncio.run(_create_rooms(valkey.url, "t"))
         with Redis.from_url(valkey.url) as redis:
             _create_lean_rooms(redis, room_ids)
+            for room_id in trimmed:
+                redis.hset(keys.room(room_id).head, "ids_until", 0)
             for script in (APPEND, LEAN):
                 redis.execute_command(*script.load_command)
-            measured: dict[str, list[float]] = {"append": [], "lean": []}
+            each = (
+                ("append", APPEND, _ours, room_ids),
+                ("append, trimmed room", APPEND, _ours, trimmed),
+                ("lean", LEAN, _lean, room_ids),
+            )
+            measured: dict[str, list[float]] = {name: [] for name, *_ in each}
             commands: dict[str, float] = {}
             for turn in range(turns):
-                for name, script, made in (("append", APPEND, _ours), ("lean", LEAN, _lean)):
-                    calls = [script.command(*made(r)) for r in _requests(room_ids, turn)]
-                    before, counts = cpu_seconds(valkey.pid or 0), _commands(redis)
+                for name, script, made, rooms in each:
+                    calls = [script.command(*made(r)) for r in _requests(rooms, turn)]
+                    before, counts = cpu_seconds(valkey.pid or 0), calls_of(redis)
                     _send_all(redis, calls)
                     cpu = cpu_seconds(valkey.pid or 0) - before
                     measured[name].append(cpu / len(calls) * 1e6)
-                    commands[name] = (_commands(redis) - counts).total() / len(calls)
+                    commands[name] = (calls_of(redis) - counts).total() / len(calls)
     finally:
         valkey.stop()
     least, middle = (
@@ -107,14 +114,17 @@ def _scripts_alone(folder: Path, turns: int) -> str:
     ]
     lines += ["| script | µs CPU of Valkey | commands |", "| --- | ---: | ---: |"]
     lines += [f"| {n} | {least[n]:.0f}, {middle[n]:.0f} | {commands[n]:.1f} |" for n in measured]
-    ratios = [values["append"] / values["lean"] for values in (least, middle)]
-    return "\n".join([*lines, "", f"append / lean: {ratios[0]:.2f}, {ratios[1]:.2f}\n"])
+    lines.append("")
+    for name in list(measured)[:-1]:
+        ratios = [values[name] / values["lean"] for values in (least, middle)]
+        lines.append(f"{name} / lean: {ratios[0]:.2f}, {ratios[1]:.2f}")
+    return "\n".join([*lines, ""])
 
 
-async def _create_rooms(url: str) -> list[str]:
+async def _create_rooms(url: str, name: str) -> list[str]:
     async with AsyncRedis.from_url(url) as redis:
         rooms = Bench(redis)
-        return [await rooms.open(group("a", "b", room=f"g{n}")) for n in range(ROOMS)]
+        return [await rooms.open(group("a", "b", room=f"{name}{n}")) for n in range(ROOMS)]
 
 
 def _create_lean_rooms(redis: Any, room_ids: Sequence[str]) -> None:
@@ -159,20 +169,14 @@ def _lean(request: AppendRequest) -> ScriptCall:
 
 
 def _send_all(redis: Any, calls: Sequence[Command]) -> None:
-    """Send all calls; raise RuntimeError unless each appended."""
+    """Send all calls; raise RuntimeError unless each appended, or its id was taken for known."""
     for at in range(0, len(calls), CALLS_PER_PIPELINE):
         with redis.pipeline(transaction=False) as pipe:
             for call in calls[at : at + CALLS_PER_PIPELINE]:
                 pipe.execute_command(*call)
             for reply in pipe.execute():
-                if reply[0] != b"ok":
+                if reply[0] not in (b"ok", b"ask"):
                     raise RuntimeError(f"a script answered {reply[0]}")
-
-
-def _commands(redis: Any) -> Counter[str]:
-    """Return the calls of each command so far, those inside scripts included."""
-    stats = redis.info("commandstats").items()
-    return Counter({name.removeprefix("cmdstat_"): one["calls"] for name, one in stats})
 
 
 async def _messages_of_pairs(
@@ -184,79 +188,55 @@ async def _messages_of_pairs(
         running(contenders()[0], 2, stack) as servers,
     ):
         await made.use_queue(queue)
-        with Redis.from_url(stack.valkey.url) as redis:
-            seen = ReceivedCounts()
-            actions = await _connected(made, servers, seen)
-            plan = LoadPlan(rate, messages / rate)
-            await run_plan(LoadPlan(rate, 1.0), actions)  # totals and scripts are read once
-            await made.wait_until_idle()
-            quiet = await _measured(redis, made, lambda: asyncio.sleep(messages / rate))
-            seen.clear()
-            busy = await _measured(redis, made, partial(_send_and_wait, plan, actions, seen))
-            return _table(busy, quiet, plan.count, seen)
+        load = PairLoad(made, messages, rate)
+        await load.connect(servers)
+        quiet, _ = await _measured(stack.valkey, load.idle)
+        busy, scripts = await _measured(stack.valkey, load.send)
+        return _table(busy.without(quiet), scripts, load)
 
 
-async def _connected(made: Testbed, servers: Running, seen: ReceivedCounts) -> list[Any]:
-    """Connect both users of each pair, to different instances; return what sends."""
-    actions = []
-    for number, user in enumerate(chain.from_iterable(made.pairs)):
-        client = await Connection.open(servers.ports[number % 2], user.token, seen)
-        actions.append(partial(client.send, user.rooms[0]))
-    await asyncio.sleep(0.5)  # subscriptions are not confirmed to the client
-    return actions
+ScriptCosts = dict[str, tuple[int, int]]
+"""(calls, µs) by script."""
 
 
-async def _send_and_wait(plan: LoadPlan, actions: Any, seen: ReceivedCounts) -> None:
-    await run_plan(plan, actions)
-    await seen.wait_for(plan.count * 2, plan.count)
-    await asyncio.sleep(1.0)  # what comes behind the acks
+async def _measured(
+    valkey: Valkey, work: Callable[[], Awaitable[None]]
+) -> tuple[PrimaryCost, ScriptCosts]:
+    with Redis.from_url(valkey.url) as redis:
+        redis.config_set("slowlog-max-len", 1_000_000)
+        redis.config_set("slowlog-log-slower-than", 0)
+        redis.slowlog_reset()
+        before = PrimaryCost.so_far(valkey)
+        await work()
+        cost = PrimaryCost.so_far(valkey).since(before)
+        redis.config_set("slowlog-log-slower-than", -1)
+        scripts: ScriptCosts = {}
+        for entry in redis.slowlog_get(1_000_000):
+            command = entry["command"].split(b" ", 2)
+            if command[0].decode().lower() in SCRIPT_COMMANDS:
+                calls, micros = scripts.get(command[1].decode(), (0, 0))
+                scripts[command[1].decode()] = calls + 1, micros + entry["duration"]
+    return cost, scripts
 
 
-Measured = tuple[Counter[str], dict[str, tuple[int, int]], float, float]
-"""Calls by command; (calls, µs) by script; CPU seconds of Valkey; seconds."""
-
-
-async def _measured(redis: Any, made: Testbed, work: Callable[[], Any]) -> Measured:
-    redis.config_set("slowlog-max-len", 1_000_000)
-    redis.config_set("slowlog-log-slower-than", 0)
-    redis.slowlog_reset()
-    counts, cpu, began = _commands(redis), made.shared_cpu()["Valkey"], time.monotonic()
-    await work()
-    took, cpu = time.monotonic() - began, made.shared_cpu()["Valkey"] - cpu
-    counts = _commands(redis) - counts
-    redis.config_set("slowlog-log-slower-than", -1)
-    scripts: dict[str, tuple[int, int]] = {}
-    for entry in redis.slowlog_get(1_000_000):
-        command = entry["command"].split(b" ", 2)
-        if command[0].decode().lower() in SCRIPT_COMMANDS:
-            calls, micros = scripts.get(command[1].decode(), (0, 0))
-            scripts[command[1].decode()] = calls + 1, micros + entry["duration"]
-    return counts, scripts, cpu, took
-
-
-def _table(busy: Measured, quiet: Measured, messages: int, seen: ReceivedCounts) -> str:
-    share = busy[3] / quiet[3]
-    quiet_counts = Counter({name: calls * share for name, calls in quiet[0].items()})
-    commands = {name: (n - quiet_counts[name]) / messages for name, n in busy[0].items()}
-    scripts = sum(commands.get(name, 0.0) for name in SCRIPT_COMMANDS)
-    cpu = (busy[2] - quiet[2] * share) / messages * 1e6
+def _table(cost: PrimaryCost, of_scripts: ScriptCosts, load: PairLoad) -> str:
+    messages, seen = load.plan.count, load.seen
     lines = [
-        f"{messages:,} messages of pairs on two instances: {scripts:.2f} scripts and "
-        f"{sum(commands.values()):.1f} commands per message, {cpu:.0f} µs CPU of Valkey; "
+        f"{messages:,} messages of pairs on two instances: {cost.scripts / messages:.2f} scripts "
+        f"and {cost.commands.total() / messages:.1f} commands per message, "
+        f"{cost.cpu / messages * 1e6:.0f} µs CPU of Valkey; "
         f"{seen.refused} refused, {seen.accepted} acks said `accepted`.",
         "",
         "| script | calls per message | µs per call |",
         "| --- | ---: | ---: |",
     ]
     names = _script_names()
-    by_use = sorted(busy[1].items(), key=lambda item: -item[1][1])
+    by_use = sorted(of_scripts.items(), key=lambda item: -item[1][1])
     for digest, (calls, micros) in by_use[:12]:
         lines.append(
             f"| {names.get(digest, digest)} | {calls / messages:.3f} | {micros / calls:.0f} |"
         )
-    most = sorted(commands.items(), key=lambda item: -item[1])
-    rest = ", ".join(f"{name} {per:.2f}" for name, per in most if per >= 0.01)
-    return "\n".join([*lines, "", f"Commands per message: {rest}."])
+    return "\n".join([*lines, "", f"Commands per message: {listed(cost.commands, messages)}."])
 
 
 def _script_names() -> dict[str, str]:

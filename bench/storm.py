@@ -30,6 +30,7 @@ from bench import frames
 from bench.connection import HOST, Connection, ReceivedCounts
 from bench.contender import Running, contenders, running
 from bench.machine import allow_files, cores, describe_machine, pinned
+from bench.primary_cost import calls_of
 from bench.testbed import MEMBERS_PER_CALL, Testbed, running_testbed, unstarted_stack
 from rts_server import auth
 from rts_server.persistence.user_rooms import RECHECK_MS
@@ -297,8 +298,7 @@ class Storm:
     async def _cost(self, made: Testbed, servers: Running) -> Cost:
         assert self._stack.valkey is not None
         with Redis.from_url(self._stack.valkey.url) as redis:
-            stats: Any = redis.info("commandstats")
-        calls = Counter({n.removeprefix("cmdstat_"): one["calls"] for n, one in stats.items()})
+            calls = calls_of(redis)
         archive = sum([await asyncio.to_thread(_archive_calls, port) for port in servers.ports])
         return Cost(time.monotonic(), calls, made.shared_cpu()["Valkey"], servers.cpu(), archive)
 

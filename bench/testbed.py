@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jwt
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from bench.connection import Connection, ReceivedCounts
 from bench.contender import Contender, running
@@ -24,6 +24,7 @@ from rts_server import keys
 from rts_server.persistence.user_rooms import RECHECK_MS
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack import Stack
+from rts_server.tools.dev.valkey import Valkey
 
 MEMBERS_PER_CALL = 100
 CONCURRENCY = 16
@@ -57,12 +58,17 @@ class Testbed:
     pairs: list[tuple[User, User]] = field(default_factory=list)
 
     def shared_cpu(self) -> dict[str, float]:
-        """Return the CPU seconds so far of Valkey and of the relay."""
-        valkey = self.stack.valkey
-        assert valkey is not None
-        assert valkey.pid is not None
-        assert self.relay.pid is not None
-        return {"Valkey": cpu_seconds(valkey.pid), "relay": cpu_seconds(self.relay.pid)}
+        """Return the CPU seconds so far of all primaries and of the relay."""
+        redis = sum(cpu_seconds(one.pid or 0) for one in self.primaries)
+        return {"Valkey": redis, "relay": cpu_seconds(self.relay.pid or 0)}
+
+    @property
+    def primaries(self) -> list[Valkey]:
+        """Those of the cluster, or the one server."""
+        if self.stack.cluster is not None:
+            return self.stack.cluster.primaries
+        assert self.stack.valkey is not None
+        return [self.stack.valkey]
 
     async def use_queue(self, queue: Queue) -> None:
         """Restart the relay in front of this queue, once it has moved what was written before.
@@ -76,7 +82,8 @@ class Testbed:
         with pinned(cores()[2]):
             self.relay.start()
         deadline = time.monotonic() + RELAY_START_TIMEOUT_SECONDS
-        with Redis.from_url(self.stack.settings.redis_url) as redis:
+        kind: Any = RedisCluster if self.stack.cluster is not None else Redis
+        with kind.from_url(self.stack.settings.redis_url) as redis:
             while not redis.zcard(keys.RELAYS):
                 if not self.relay.alive or time.monotonic() > deadline:
                     raise RuntimeError(f"The relay does not start: {self.relay.last_log_line()}")
@@ -181,10 +188,12 @@ def without_settings(environ: dict[str, str]) -> dict[str, str]:
     return {name: v for name, v in environ.items() if not name.startswith(("RTS_", "AWS_"))}
 
 
-def unstarted_stack(folder: Path, limits: str = "relaxed", **settings: str) -> Stack:
+def unstarted_stack(
+    folder: Path, limits: str = "relaxed", shards: int = 1, /, **settings: str
+) -> Stack:
     """Return a stack that is not started yet."""
     environ = without_settings(dict(os.environ)) | {
         "RTS_LOG_LEVEL": "WARNING",
         "RTS_PING_INTERVAL": "25",
     }
-    return Stack(folder, environ=environ | settings, limits=limits)
+    return Stack(folder, environ=environ | settings, limits=limits, shards=shards)

@@ -90,14 +90,22 @@ def relay() -> None:
 )
 @click.option("--fresh", is_flag=True, help="Delete all data except the development secret.")
 @click.option("--limits", type=click.Choice(["standard", "relaxed"]), help="Rate limits. [relaxed]")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 16),
+    default=1,
+    help="Primaries of a local cluster. [1: none]",
+)
 @data_option
-def dev(instances: int, port: int | None, fresh: bool, limits: str | None, data: Path) -> None:
+def dev(
+    instances: int, port: int | None, fresh: bool, limits: str | None, shards: int, data: Path
+) -> None:
     """Run Valkey, a local AWS, relay and web on this machine."""
     from rts_server.tools.dev.session import SessionOptions, run_session
     from rts_server.tools.dev.stack_error import StackError
 
     try:
-        run_session(SessionOptions(data, instances, port, fresh, limits))
+        run_session(SessionOptions(data, instances, port, fresh, limits, shards))
     except (StackError, ConfigError) as error:
         _fail(str(error), 1 if isinstance(error, StackError) else 2)
 

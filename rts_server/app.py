@@ -71,7 +71,7 @@ class WebProcess:
             instance_id=services.origin,
             handlers=self._subscription_handlers(),
             recovery=services.recovery,
-            primary=services.primary,
+            servers=services.servers,
         )
         self._presence = PresenceServices(
             settings,
@@ -112,6 +112,7 @@ class WebProcess:
             on_notices=self._services.durability.on_notice,
             on_control=self._on_control,
             on_presence=lambda user_id, data: self._presence.watches.on_publish(user_id, data),
+            on_left=lambda user_ids: self._presence.watches.left_a_room(user_ids),
             on_resumed=self._on_resumed,
             room_added=lambda listener, room_id: self._session_start.added(listener, room_id),
             room_removed=lambda listener, room_id: self._session_start.removed(listener, room_id),
@@ -142,7 +143,12 @@ class WebProcess:
             ),
             reads=ChatReads(services.history, services.members, services.sync),
         )
-        receipts = ReceiptsNamespace(context, receipts=services.receipts, members=services.members)
+        receipts = ReceiptsNamespace(
+            context,
+            receipts=services.receipts,
+            members=services.members,
+            on_joined=self._subscriptions.receipts_joined,
+        )
         online = PresenceNamespace(
             context,
             typing=services.typing,
@@ -213,13 +219,12 @@ class WebProcess:
         self._presence.watches.on_resumed()
         self._services.durability.poll_soon()
 
-    def _on_lease_lost(self) -> None:
-        """Close all connections, so that clients register again.
+    def _on_lease_lost(self, connections: list[str]) -> None:
+        """Close connections, so that clients register again.
 
         Our lease expired, so the other instances have announced our users as offline (E1).
         """
-        self._presence.online.forget()
-        for eio_sid in self._connections.eio_sids():
+        for eio_sid in connections:
             self._server.close(eio_sid, "lease_lost")
 
     def _on_control(self, message: dict[str, str]) -> None:
@@ -228,5 +233,5 @@ class WebProcess:
             self._connections.close(message["user_id"], message["close"])
         elif "check" in message:
             self._connections.cap.check(message["check"])
-        elif message.get("drain") == self._presence.lease.instance:
+        elif message.get("drain") == self._presence.groups.instance:
             self._drain.drain_and_end()

@@ -39,6 +39,13 @@ class Settings:
         secret=True,
         help="URL of Redis, with its password; rediss:// uses TLS.",
     )
+    redis_cluster: int = count_setting(
+        "RTS_REDIS_CLUSTER",
+        0,
+        0,
+        1,
+        help="1: RTS_REDIS_URL leads to a cluster, by its configuration endpoint or any node.",
+    )
     redis_token: str = text_setting(
         "RTS_REDIS_TOKEN", "", secret=True, help="AUTH token of Redis, if not in RTS_REDIS_URL."
     )

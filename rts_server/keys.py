@@ -1,4 +1,4 @@
-"""All Redis keys and channels, and ids that are derived by hashing instead of being stored."""
+"""All Redis keys, the channels of one server, and ids that are hashed instead of being stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zlib import crc32
 PARTITIONS = 1024
 """Number of partitions. It is part of every room's keys; operations.md says what a change takes."""
 LEASE_GROUPS = 64
-"""Groups of partitions. A relay leases a group with all its partitions."""
+"""Groups of partitions. On one Redis a relay leases a group with all its partitions."""
 CACHED_ROOMS = 4096
 """Rooms whose keys are kept; about a kilobyte each."""
 
@@ -74,9 +74,14 @@ def group_partitions(group: int) -> range:
     return range(group * size, (group + 1) * size)
 
 
-def partition_lease(group: int) -> str:
+def group_lease(group: int) -> str:
     """String: the id of the relay that holds the lease on the partitions of this group."""
     return f"relay:{group}"
+
+
+def partition_lease(partition: int) -> str:
+    """String: the id of the relay that holds the lease on a partition of a cluster."""
+    return f"{{p{partition}}}:lease"
 
 
 def relay_channel(relay: str) -> str:
@@ -178,7 +183,10 @@ class RoomKeys(NamedTuple):
         return f"{self.prefix}ids:claim"
 
     def idem(self, request_id: str) -> str:
-        """Hash: the result of the append with this id. Goes with its event, after 48 h at most."""
+        """String: the result of the append with this id; its parts are listed in results.lua.
+
+        A hash if the release before wrote it. Goes with its event, after 48 h at most.
+        """
         return f"{self.prefix}idem:{request_id}"
 
 
@@ -201,13 +209,17 @@ def room(room_id: str) -> RoomKeys:
     )
 
 
+ROOM_CHANNELS = "room:"
+"""Prefix of the channels of rooms."""
+
+
 def room_channel(room_id: str) -> str:
     """Channel of the room, in log order: `epoch offset type event`, the event as JSON.
 
     The type of an event that is not in the log is `~type`, or `~type@user` for one user. Its
     position is that of the head at which it was published.
     """
-    return f"room:{room_id}"
+    return ROOM_CHANNELS + room_id
 
 
 def _user(user_id: str) -> str:
@@ -215,9 +227,14 @@ def _user(user_id: str) -> str:
     return quote(user_id, safe="")
 
 
+def user_slot(user_id: str) -> str:
+    """Return how the names begin of what is in the slot of a user's index."""
+    return f"user:{{{_user(user_id)}}}"
+
+
 def user_rooms(user_id: str) -> str:
     """Hash room → `epoch:offset:in|out`, with `#ver` and `#complete`."""
-    return f"user:{{{_user(user_id)}}}:rooms"
+    return user_slot(user_id) + ":rooms"
 
 
 def index_version(version: bytes | None, mark: bytes | None) -> str:
@@ -238,25 +255,50 @@ def user_channel(user_id: str) -> str:
 
 
 class PresenceKeys(NamedTuple):
-    """The keys of presence, all in one slot.
+    """The keys of one group of users in presence, all in one slot.
 
     `fence`: hash with the identity of the Redis they were written to. `instances`: sorted set
     lease → its end (ms). `due`: sorted set user → end of the grace (ms). `about`: hash instance →
-    its description (JSON). `recent`: sorted set user → ms: who was announced in the last minutes.
+    its description (JSON), in the first group only. `recent`: sorted set user → ms: who was
+    announced in the last minutes. `users` and `of_instance` are prefixes: of the keys of users'
+    entries (hashes), and of the sets of an instance's users.
     """
 
-    fence: str = "{presence}:fence"
-    instances: str = "{presence}:instances"
-    due: str = "{presence}:due"
-    about: str = "{presence}:about"
-    recent: str = "{presence}:recent"
+    fence: str
+    instances: str
+    due: str
+    about: str
+    recent: str
+    users: str
+    of_instance: str
+
+    @property
+    def script_keys(self) -> tuple[str, ...]:
+        """KEYS of every presence script, as in entry.lua."""
+        return self[:5]
+
+    @property
+    def tag(self) -> str:
+        """What all of them begin with; it decides on the slot."""
+        return self.fence.removesuffix(":fence")
 
 
-PRESENCE = PresenceKeys()
-PRESENCE_USERS = "{presence}:user:"
-"""Prefix of the keys of users' presence entries (hashes)."""
-PRESENCE_OF_INSTANCE = "{presence}:of:"
-"""Prefix of the keys of the sets of an instance's users."""
+def _presence(tag: str) -> PresenceKeys:
+    names = ("fence", "instances", "due", "about", "recent", "user:", "of:")
+    return PresenceKeys(*(f"{{{tag}}}:{name}" for name in names))
+
+
+PRESENCE = _presence("presence")
+"""The only group on one Redis."""
+PRESENCE_GROUPS = tuple(_presence(f"presence:{number}") for number in range(16))
+"""The groups on a cluster, in slots of their own: more shards than groups would share no more."""
+
+
+def presence_group(user_id: str, groups: int) -> int:
+    """Return the group of a user, 0 ≤ g < groups."""
+    return crc32(user_id.encode()) % groups
+
+
 PRESENCE_CHANNELS = "presence:"
 """Prefix of the channels of users' presence changes."""
 

@@ -18,6 +18,7 @@ from rts_server.app import DRAIN, create_app
 from rts_server.config import Settings
 from rts_server.drain import LONGEST_SPREAD_SECONDS, Drain
 from rts_server.persistence import aws
+from rts_server.redis_client.servers import check_kind
 from rts_server.relay.quarantine import Quarantine
 from rts_server.relay.relay import Relay
 from rts_server.roomlog.trims import HotLogTrims
@@ -42,6 +43,7 @@ def run_web(settings: Settings) -> None:
     """Serve until SIGTERM, SIGUSR1 or an operator's drain; drain and return."""
     logs.configure(settings.log_level, process="web")
     _require_role("RTS_WEB_ROLE_ARN", settings.web_role_arn)
+    uvloop.run(check_kind(settings))
     try:
         uvloop.run(_web(settings))
     except OSError as error:
@@ -127,6 +129,7 @@ def run_relay(settings: Settings) -> None:
     """Move outbox entries to SQS until SIGTERM."""
     logs.configure(settings.log_level, process="relay")
     _require_role("RTS_RELAY_ROLE_ARN", settings.relay_role_arn)
+    uvloop.run(check_kind(settings))
     uvloop.run(_relay(settings))
 
 
@@ -141,8 +144,8 @@ async def _relay(settings: Settings) -> None:
                 settings,
                 services.redis,
                 services.pipe,
+                services.servers,
                 tracing.accepted_by_sqs if tracing else None,
-                services.primary,
             ),
             Quarantine(settings, services.messages.fail),
         )

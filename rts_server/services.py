@@ -9,9 +9,6 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from rts_server.admin.data_requests import DataRequests
@@ -26,17 +23,15 @@ from rts_server.persistence.message_status import StatusPublisher
 from rts_server.persistence.recent_changes import RecentChanges
 from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.persistence.user_rooms import UserRooms
-from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.presence.instance_lease import InstanceLease
-from rts_server.presence.presences import PresenceStore
-from rts_server.presence.sweep import LeaseSweep
+from rts_server.presence.presence_groups import PresenceGroups
+from rts_server.presence.presences import UserPresences
 from rts_server.presence.watches import PresenceWatches
 from rts_server.protocol.event import now
 from rts_server.realtime.control_channel import ControlChannel
+from rts_server.realtime.sharded_subscriber import ShardedSubscriber
 from rts_server.realtime.subscriber import Subscriber
-from rts_server.redis_client.pipeline import RedisPipeline
-from rts_server.redis_client.primary import Primary
-from rts_server.redis_client.transport import use_checked_connections
+from rts_server.redis_client.servers import RedisServers
 from rts_server.relay.queue_admin import QueueAdmin
 from rts_server.rest.data_requests import PersonalRoutes
 from rts_server.rest.events import EventRoutes
@@ -110,9 +105,9 @@ class Services:
 
     def _build_stores(self) -> None:
         """Redis, the archive, and what they keep beside the rooms."""
-        self.primary = Primary()
-        self.redis = connect(self.settings, 32, self.primary)
-        self.pipe = self._pipe()
+        self.servers = RedisServers(self.settings)
+        self.redis = self.servers.pipe()  # for what is seldom and may be large, beside the others
+        self.pipe = self.servers.pipe()
         self.archive = Archive(self.settings)
         self.user_rooms = UserRooms(self.redis, self.pipe)
         self.recent = RecentChanges(self.redis)
@@ -124,7 +119,7 @@ class Services:
         self.append_script = AppendScript(
             self.settings,
             self.origin,
-            self._pipe(),
+            self.servers.pipe(),
             self.redis,
             on_round_trip=self.admission.observe_append,
         )
@@ -189,9 +184,6 @@ class Services:
             drains=self.drains,
         )
 
-    def _pipe(self) -> RedisPipeline:
-        return RedisPipeline(pool(self.settings, 1, 0, self.primary), self.primary)
-
     def _appender(self) -> Appender:
         collaborators = (self.settings, self.append_script, self.archive, self.loader, self.ids)
         if self.tracing is None:
@@ -200,7 +192,7 @@ class Services:
 
         return TracedAppender(self.tracing.tracer, *collaborators)
 
-    def for_operators(self, store: ObjectStore, presences: PresenceStore) -> list[object]:
+    def for_operators(self, store: ObjectStore, presences: UserPresences) -> list[object]:
         """Return the REST resources. Operators act as the system, without a membership."""
         settings, provisioning = self.settings, self.provisioning
         rooms = self.system_rooms
@@ -266,7 +258,8 @@ class Services:
         await self.queue_admin.close()
         await self._tasks.close()
         await self.pipe.close()
-        await self.redis.aclose()
+        await self.redis.close()
+        await self.servers.close()
         if self.tracing is not None:
             await self.tracing.close()
 
@@ -278,33 +271,31 @@ class PresenceServices:
         self,
         settings: Settings,
         services: Services,
-        subscriber: Subscriber,
+        subscriber: Subscriber | ShardedSubscriber,
         *,
-        on_lease_lost: Callable[[], None],
+        on_lease_lost: Callable[[list[str]], None],
         on_counted: Callable[[str, list[str], int], None],
     ) -> None:
-        """See `InstanceLease` and `ConnectionCounts` for the callbacks."""
-        redis = services.redis
+        """See `PresenceGroups` for the callbacks."""
         self._started = now()
-        self.lease = InstanceLease(
+        self.groups = PresenceGroups(
             settings,
-            redis,
+            services.pipe,
             services.origin,
             self._about,
             on_gained=self._lease_gained,
             on_lost=on_lease_lost,
+            on_counted=on_counted,
         )
-        self.online = ConnectionCounts(settings, services.pipe, self.lease, on_counted)
-        self.presences = PresenceStore(settings, services.pipe, self.lease, self.online)
+        self.online, self.presences = self.groups.counts, self.groups.store
         self.watches = PresenceWatches(
             subscriber, self.presences, services.user_memberships.share_room
         )
-        self._sweep = LeaseSweep(settings, services.pipe, self.lease)
         self._tasks = Tasks()
 
     def start(self) -> None:
-        """Start renewing the lease, counting and sweeping."""
-        for one in (self.lease, self.online, self._sweep):
+        """Start renewing the leases, counting and sweeping."""
+        for one in self.groups:
             self._tasks.keep(one.run_forever())
 
     async def close(self) -> None:
@@ -317,39 +308,15 @@ class PresenceServices:
         await self.watches.close()
         with contextlib.suppress(TimeoutError, RedisError, OSError):
             async with within(SERVICES_SHUTDOWN_SECONDS):
-                await self.online.flush()
-                await self.lease.leave()
+                await self.groups.leave()
 
     def _about(self) -> dict[str, object]:
         return {"started_at": self._started, "connections": self.online.connections}
 
-    def _lease_gained(self) -> None:
-        """Announce all users; check the watches when those of other instances had the time to."""
-        self.online.announce_all()
-        self.watches.check_soon(self.lease.complete_at - asyncio.get_running_loop().time())
-
-
-def connect(settings: Settings, connections: int, primary: Primary | None = None) -> Redis:
-    """Return a client. One retry replaces pooled connections that a dead Redis left."""
-    return Redis.from_pool(pool(settings, connections, 1, primary or Primary()))
-
-
-def pool(
-    settings: Settings, connections: int, retries: int, primary: Primary
-) -> BlockingConnectionPool:
-    """Return a pool of connections with short timeouts."""
-    new_pool = BlockingConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=connections,
-        timeout=1.0,
-        protocol=2,
-        socket_connect_timeout=0.5,
-        socket_timeout=1.0,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), retries),
-    )
-    use_checked_connections(new_pool, primary)
-    return new_pool
+    def _lease_gained(self, lease: InstanceLease, concerns: Callable[[str], bool]) -> None:
+        """Check the watches of users when other instances had the time to announce theirs."""
+        seconds = lease.complete_at - asyncio.get_running_loop().time()
+        self.watches.check_soon(seconds, concerns)
 
 
 def start_tracing(settings: Settings, process: str) -> Tracing | None:

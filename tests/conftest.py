@@ -29,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--without", default="", help="protections to take away, see tests/faulty.py: must be red"
     )
+    parser.addoption(
+        "--shards",
+        type=int,
+        default=0,
+        help="primaries of the Redis of deployments; 1: no cluster; default: 1, or what is marked",
+    )
     parser.addoption("--soak", type=int, default=12, help="examples of the model-based test")
     parser.addoption("--seed", type=int, default=1, help="seed of the first of them")
     parser.addoption(
@@ -41,8 +47,10 @@ LONGEST = (
     "model/test_model.py",
     "instances/test_traps.py",
     "instances/test_order.py",
-    "faults/test_lost_processes.py",
     "nemesis/test_nemesis.py",
+    "faults/test_lost_processes.py",
+    "faults/test_cold_rooms.py",
+    "instances/test_a_shard_alone.py",
     "flows/test_two_thousand.py",
     "deployment/test_nginx.py",
     "instances/test_presence.py",
@@ -75,12 +83,38 @@ def pytest_asyncio_loop_factories() -> dict[str, type[uvloop.Loop]]:
     return {"uvloop": uvloop.Loop}
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests with the marker `on_both` on one Redis and on three primaries.
+
+    Their deployment has to be one of their module, or workers would start the shared ones again.
+    None is what tests without the marker have: they share the deployment on one Redis.
+    """
+    is_marked = metafunc.definition.get_closest_marker("on_both") is not None
+    if is_marked and not metafunc.config.getoption("--shards"):
+        each = {"one": None, "three": 3}
+        metafunc.parametrize(
+            "primaries", each.values(), ids=each.keys(), indirect=True, scope="session"
+        )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the longest files first."""
+    """Order the longest files first, and within a file what runs on one Redis."""
     order = {str(HERE / file): rank for rank, file in enumerate(LONGEST)}
     if gone := [file for file in order if not Path(file).exists()]:
         raise pytest.UsageError(f"LONGEST names files that are not there: {gone}")
-    items.sort(key=lambda item: order.get(str(item.path), len(LONGEST)))
+    seen = {path: number for number, path in enumerate(dict.fromkeys(one.path for one in items))}
+    items.sort(
+        key=lambda item: (
+            order.get(str(item.path), len(LONGEST)),
+            seen[item.path],
+            _on_three(item),
+        )
+    )
+
+
+def _on_three(item: pytest.Item) -> bool:
+    asked = getattr(item, "callspec", None)
+    return asked is not None and asked.params.get("primaries") == 3
 
 
 @pytest.hookimpl(wrapper=True)
@@ -124,12 +158,19 @@ def full(pytestconfig: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def primaries(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> int:
+    """Return of how many primaries the Redis of a deployment is; see the marker `on_both`."""
+    return int(getattr(request, "param", None) or pytestconfig.getoption("--shards") or 1)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, primaries: int) -> Iterator[World]:
     """Run a stack, a relay and one web instance. Tests use different users."""
     folder = tmp_path_factory.mktemp("world")
     # A Redis that is new keeps everybody for the length of a lease.
     running = World(
         folder,
+        primaries,
         RTS_PRESENCE_LEASE="10",
         RTS_PRESENCE_GRACE="1",
         RTS_PRESENCE_SWEEP="0.5",

@@ -31,11 +31,11 @@ from rts_server.views import snapshots
 from rts_server.views.history import History
 from tests.helpers.scripts import changed_script
 
-PUBLISH = "redis.call('PUBLISH', req.channel, epoch"
-LOSE = "redis.call('PUBLISH', offset % 10 == 7 and req.channel .. ':lost' or req.channel, epoch"
+PUBLISH = "redis.call(PUBLISH, req.channel, epoch"
+LOSE = "redis.call(PUBLISH, offset % 10 == 7 and req.channel .. ':lost' or req.channel, epoch"
 FENCE = "if not (head and is_written_here(head.fence, now)) then return 'cold' end"
 ONLY_A_HEAD = "if not head then return 'cold' end"
-SHAPE = "if found and found == head.shape then"
+SHAPE = "if shape_of(sizes) == head.shape then"
 
 
 def rewrite(script: Script, old: str, new: str) -> None:
@@ -58,7 +58,7 @@ def lose_publishes() -> None:
 
 def lose_memberships() -> None:
     """No word about a membership reaches the devices of a user."""
-    publish = "redis.call('PUBLISH', ARGV[5]"
+    publish = "redis.call(PUBLISH, ARGV[5]"
     rewrite(user_rooms._NOTE, publish, publish + " .. ':lost'")
 
 
@@ -74,7 +74,7 @@ def no_fence() -> None:
 
 def no_shape() -> None:
     """The fence does not compare the sizes of the keys (T12)."""
-    everywhere(SHAPE, "if sizes then")
+    everywhere(SHAPE, "if true then")
 
 
 def die_before_index() -> None:

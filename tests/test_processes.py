@@ -65,7 +65,7 @@ async def test_a_relay_that_ends_leaves_no_lease(
     given |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "us-east-1"}
     given |= {"RTS_RELAY_LEASE": "600"}
     relay = Process("relay", clean_environment() | given, tmp_path / "relay.log")
-    leases = [keys.partition_lease(group) for group in range(keys.LEASE_GROUPS)]
+    leases = [keys.group_lease(group) for group in range(keys.LEASE_GROUPS)]
     relay.start()
     try:
         await eventually(lambda: _all_held(redis, leases))

@@ -9,10 +9,10 @@ import pytest
 from redis.exceptions import ConnectionError as Away
 
 from rts_server.config_loading import load
-from rts_server.services import connect
 from tests.helpers import tls
 from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
+from tests.helpers.valkey import connect
 from tests.helpers.world import Process, World, name
 
 
@@ -61,7 +61,7 @@ async def test_an_unknown_certificate_is_refused(encrypted: tuple[str, Path]) ->
         (url, True),
         (url.replace("rediss", "redis"), True),
     ):
-        client = connect(load({"RTS_REDIS_URL": address}), 1)
+        client = connect(load({"RTS_REDIS_URL": address}).redis_url, 1)
         try:
             if refused:
                 with pytest.raises((Away, OSError)):

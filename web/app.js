@@ -7,10 +7,14 @@ import { Drafts } from "./drafts.js";
 import { Files } from "./files.js";
 import { isRoomId } from "./format.js";
 import { focusList } from "./keyboard.js";
+import { LeftRooms } from "./left-rooms.js";
+import { Opening } from "./opening.js";
 import { Quotes } from "./quotes.js";
+import { rememberSignedOut } from "./signed-out.js";
 import { Store } from "./store.js";
 import { explain, t } from "./strings.js";
 import { Toasts } from "./toasts.js";
+import { isUnsent, unsentOf } from "./unsent.js";
 import { createClient, indexedDbStorage, ChatError } from "./vendor/rts-chat.min.js";
 
 /** @typedef {import("./vendor/rts-chat.min.js").Room} Room */
@@ -22,7 +26,7 @@ import { createClient, indexedDbStorage, ChatError } from "./vendor/rts-chat.min
 /**
  * @typedef {object} Ui
  * @property {Room | null} room the open one
- * @property {string | null} opening title of a chat that is being made
+ * @property {Opening | null} opening a chat that is being made
  * @property {boolean} details whether the details of the room are open
  * @property {string} filter
  * @property {boolean} offline for more than a moment
@@ -30,7 +34,6 @@ import { createClient, indexedDbStorage, ChatError } from "./vendor/rts-chat.min
 
 const SILENT = 2000; // ms in which a lost connection is not worth a word
 const WATCHED = 200; // most people whose presence is followed
-const UNSENT = ["uploading", "sending", "refused"];
 
 /** @param {string} user */
 async function fetchToken(user) {
@@ -61,6 +64,10 @@ export class App {
   /** @type {Presences} */
   presences = {};
   deletions = new Deletions(this);
+  /** @type {LeftRooms} */
+  left;
+  /** Chats that are being made. @type {Set<Opening>} */
+  openings = new Set();
   /** Rooms that the user leaves. @type {Set<string>} */
   leaving = new Set();
   #address = new Address(() => this.#fromAddress());
@@ -78,7 +85,7 @@ export class App {
   #signInFailed = "";
   /** What waits for the next drawing. @type {(() => void)[]} */
   #afterwards = [];
-  #changed = batched(() => this.#draw());
+  #drawing = batched(() => this.#draw());
 
   /** @param {string} user */
   constructor(user) {
@@ -86,6 +93,7 @@ export class App {
     this.client = createClient({
       url: location.origin,
       getToken: () => this.#token(),
+      userId: user,
       storage: indexedDbStorage(),
       logger: console,
     });
@@ -94,6 +102,7 @@ export class App {
     this.files = new Files(this.changed);
     this.quotes = new Quotes(this.client, this.changed);
     this.toasts = new Toasts(this.changed);
+    this.left = new LeftRooms(this);
     this.drafts = new Drafts(user, this.changed, (error, isFile) => {
       console.warn("A draft cannot be kept.", error);
       if (isFile) this.complain(t.filesNotKept);
@@ -101,7 +110,7 @@ export class App {
   }
 
   /** Something that views show changed. */
-  changed = () => this.#changed();
+  changed = () => this.#drawing.soon();
 
   /** Call a view for every change; several at once are one call. @param {() => void} render */
   draws(render) {
@@ -115,14 +124,23 @@ export class App {
     this.changed();
   }
 
+  /** Show at once what is now: the next key goes where it leads. */
+  draw() {
+    this.#drawing.now();
+  }
+
   start() {
     const { client, ui, rooms, hidden } = this;
     for (const one of [client.connection, client.unread, client.session, rooms, hidden])
       one.subscribe(this.changed);
     ui.subscribe(this.changed);
     client.connection.subscribe(({ status }) => this.#connection(status));
+    client.on("room.removed", ({ room_id }) => this.#removed(room_id));
     addEventListener("pagehide", () => this.toasts.closeAll());
+    // What is written in a room survives; what is written in one that does not exist yet, nothing keeps.
+    addEventListener("beforeunload", (event) => [...this.openings].every(({ isEmpty }) => isEmpty) || event.preventDefault());
     client.connect();
+    this.left.follow();
     this.#fromAddress();
   }
 
@@ -130,17 +148,24 @@ export class App {
   get trouble() {
     const { status, code, message } = this.client.connection.value;
     if (status !== "offline" || code === undefined) return "";
-    return code === "unauthorized" ? this.#signInFailed : explain({ code, message: message ?? "" });
+    return code === "token_unavailable" ? this.#signInFailed : explain({ code, message: message ?? "" });
   }
 
   signOut() {
     this.toasts.closeAll();
     this.client.close();
+    rememberSignedOut(this.user);
     location.assign("/");
   }
 
   /** Open a room, also by a reload or the way back of the browser. @param {string | null} room_id */
   open(room_id) {
+    this.#open(room_id);
+    this.draw();
+  }
+
+  /** @param {string | null} room_id */
+  #open(room_id) {
     this.ui.set({ opening: null });
     if (room_id === null) this.#address.close();
     else this.#address.open(room_id);
@@ -177,7 +202,21 @@ export class App {
   unsent(room_id) {
     const { messages } = this.client.room(room_id).state.value;
     const end = messages.findLastIndex(({ message_id }) => message_id !== undefined); // behind it are those
-    return messages.slice(end + 1).findLast(({ status }) => UNSENT.includes(status ?? ""));
+    return messages.slice(end + 1).findLast(isUnsent);
+  }
+
+  /** How many messages of all rooms, and changes, the server does not have. */
+  get unfinished() {
+    const states = [...this.rooms.value, ...this.hidden.value].map(({ room_id }) => this.client.room(room_id).state.value);
+    const all = states.flatMap(({ messages }) => messages);
+    const unsent = states.flatMap(unsentOf);
+    const changes = [...states, ...all].reduce((sum, { pending = [] }) => sum + pending.length, 0);
+    return { messages: unsent.length, changes };
+  }
+
+  /** Whether what is sent now waits for a connection, as far as the user is told. */
+  get waits() {
+    return this.ui.value.offline || this.client.connection.value.status === "refused";
   }
 
   /** @param {string} user_id */
@@ -201,16 +240,27 @@ export class App {
   /** Show a chat at once and make it meanwhile. @param {string} title @param {() => Promise<Room>} make */
   async create(title, make) {
     const before = this.ui.value.room;
-    this.#show(null);
-    this.ui.set({ opening: title });
+    const opening = new Opening(title);
+    this.openings.add(opening);
+    this.showOpening(opening);
     try {
       const room = await make();
-      if (this.ui.value.opening === title) this.open(room.room_id);
+      opening.moveInto(room);
+      this.openings.delete(opening);
+      if (this.ui.value.opening === opening) this.open(room.room_id);
     } catch (error) {
-      if (this.ui.value.opening === title) this.#show(before);
-      this.ui.set({ opening: null });
+      this.openings.delete(opening);
+      if (this.ui.value.opening === opening) this.#show(before);
       this.failed(error);
     }
+  }
+
+  /** @param {Opening | undefined} opening */
+  showOpening(opening) {
+    if (!opening) return;
+    this.#show(null);
+    this.ui.set({ opening });
+    this.draw();
   }
 
   /** Do something that the server may refuse; the user is told then.
@@ -225,11 +275,18 @@ export class App {
     }
   }
 
+  /** The same for what shows only once it is done: without a connection the user is told that it waits.
+   * @param {Promise<unknown>} work */
+  order(work) {
+    if (this.waits) this.toast(t.later);
+    return this.guard(work);
+  }
+
   /** @param {unknown} error */
   failed(error) {
     if (error instanceof ChatError && error.code === "closed") return;
     if (!(error instanceof ChatError)) console.error(error);
-    this.complain(error instanceof ChatError ? explain(error) : t.wrong);
+    this.complain(error instanceof ChatError ? explain(error, this.state) : t.wrong);
   }
 
   /** Tell the user what was done. @param {string} text */
@@ -252,7 +309,7 @@ export class App {
   /** @param {Room | null} room */
   #show(room) {
     const before = this.ui.value.room;
-    if (room === before) return;
+    if (room === before) return this.ui.set({ opening: null });
     if (before) before.typing(false);
     this.#leave?.();
     const stops = room ? [room.watch(), room.state.subscribe(this.changed)] : [];
@@ -292,13 +349,21 @@ export class App {
   #draw() {
     this.#followRooms();
     this.#followPresence();
+    this.left.tell();
     const { room } = this.ui.value;
     if (room?.state.value.gone) {
-      if (!this.leaving.delete(room.room_id)) this.toast(t.youLeft);
-      this.open(null);
+      if (!room.state.value.title) this.complain(t.notYours); // an address: of one that was theirs #removed tells
+      this.#open(null);
     }
     for (const render of this.#views) render();
     for (const act of this.#afterwards.splice(0)) act();
+  }
+
+  /** The user is no member any more, of whichever room. @param {string} room_id */
+  #removed(room_id) {
+    const { title } = this.client.room(room_id).state.value;
+    if (!this.leaving.delete(room_id)) this.toast(t.youLeft(title));
+    this.left.add(room_id, title);
   }
 
   /** Drafts and unsent messages stand in the list too. */

@@ -8,8 +8,8 @@ import { t } from "./strings.js";
 
 export class Deletions {
   #app;
-  /** Keys of the rows that are shown as deleted. @type {Set<string>} */
-  #keys = new Set();
+  /** Ids of the messages that are shown as deleted. @type {Set<string>} */
+  #ids = new Set();
   /** How to delete those that can be taken back: all by one button. @type {Map<string, () => Promise<void>>} */
   #waiting = new Map();
   #toast = 0;
@@ -19,30 +19,32 @@ export class Deletions {
     this.#app = app;
   }
 
-  /** @param {string} key */
-  has(key) {
-    return this.#keys.has(key);
+  /** Whether a message is shown as deleted: it is, or it will be unless that is taken back.
+   * @param {{ message_id?: string, deleted_at?: string }} message */
+  has({ message_id = "", deleted_at }) {
+    return deleted_at !== undefined || this.#ids.has(message_id);
   }
 
   /** @param {Room} room @param {ShownMessage} message */
-  add(room, { key, message_id }) {
-    if (message_id === undefined || this.has(key)) return;
-    this.#keys.add(key);
-    this.#waiting.set(key, () => room.delete(message_id));
+  add(room, message) {
+    const { message_id } = message;
+    if (message_id === undefined || this.has(message)) return;
+    this.#ids.add(message_id);
+    this.#waiting.set(message_id, () => room.delete(message_id));
     const offer = { action: t.undo, act: () => this.#undo(), done: () => this.#delete() };
     this.#toast = this.#app.toasts.show(t.deleting(this.#waiting.size), offer, this.#toast);
   }
 
   #undo() {
-    for (const key of this.#waiting.keys()) this.#keys.delete(key);
+    for (const message_id of this.#waiting.keys()) this.#ids.delete(message_id);
     this.#waiting.clear();
     this.#app.changed();
   }
 
   #delete() {
-    for (const [key, work] of this.#waiting)
+    for (const [message_id, work] of this.#waiting)
       void this.#app.guard(work()).then(() => {
-        this.#keys.delete(key);
+        this.#ids.delete(message_id);
         this.#app.changed();
       });
     this.#waiting.clear();

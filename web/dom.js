@@ -137,16 +137,15 @@ export function onSubmit(form, act) {
   });
 }
 
-/** Runs `work` once for all calls of a moment. @param {() => void} work */
+/** `soon` runs `work` once for all calls of a moment, `now` at once. @param {() => void} work */
 export function batched(work) {
-  let waiting = false;
-  return () => {
-    if (waiting) return;
-    waiting = true;
-    // Not requestAnimationFrame: the title counts in a hidden window too.
-    setTimeout(() => {
-      waiting = false;
-      work();
-    }, 16);
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const now = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    work();
   };
+  // Not requestAnimationFrame: the title counts in a hidden window too.
+  return { soon: () => void (timer ??= setTimeout(now, 16)), now };
 }

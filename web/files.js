@@ -25,6 +25,8 @@ export class Files {
   #known = new Map();
   /** Object URLs of what this window sends, by key of the message. @type {Map<string, string[]>} */
   #own = new Map();
+  /** Sizes of pictures that nobody told, by id. @type {Map<string, { width: number, height: number }>} */
+  #sizes = new Map();
   /** Ids of files that could not be loaded. @type {Set<string>} */
   #broken = new Set();
 
@@ -40,14 +42,22 @@ export class Files {
       return message.files.map(({ name, size, type }, index) => {
         const content_type = type || "application/octet-stream";
         const id = `${message.key}/${index}`;
-        return { id, name, size, content_type, url: own?.[index], broken: this.#broken.has(id) };
+        return { id, name, size, content_type, ...this.#sizes.get(id), url: own?.[index], broken: this.#broken.has(id) };
       });
     return message.attachments.map((file, index) => ({
+      ...this.#sizes.get(file.attachment_id),
       ...file,
       id: file.attachment_id,
       url: own?.[index] ?? this.#url(room, message, file),
       broken: this.#broken.has(file.attachment_id),
     }));
+  }
+
+  /** A picture is here: how large it is. @param {string} id @param {HTMLImageElement} image */
+  loaded(id, { naturalWidth: width, naturalHeight: height }) {
+    if (this.#sizes.has(id) || !width || !height) return;
+    this.#sizes.set(id, { width, height });
+    this.#changed();
   }
 
   /** A file could not be loaded: with an address that may be too old, ask for another one first.

@@ -58,8 +58,13 @@ export function spokenTime(time) {
   return said === t.today ? t.at(minute(time)) : t.dayAt(said, minute(time));
 }
 
-/** Whole characters only: an emoji is never cut. @param {string} text @param {number} most */
-export function cut(text, most) {
+/** A text without the characters that control lines or direction, which the server refuses: what holds one is not
+ * sent, and must not be drawn backwards here. @param {string} text */
+export const visible = (text) => text.replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "");
+
+/** The visible beginning; whole characters only: an emoji is never cut. @param {string} written @param {number} most */
+export function cut(written, most) {
+  const text = visible(written);
   if (text.length <= most) return text;
   let [count, end] = [0, 0];
   for (const { index } of segmenter.segment(text)) {
@@ -94,6 +99,16 @@ export function hue(id) {
 
 /** @typedef {{ kind: "text" | "link" | "code" | "strong" | "mention", text: string }} Part */
 
+/** Where a link leads. @param {string} written as in the text */
+export const hrefOf = (written) => (/^www\./i.test(written) ? `https://${written}` : written);
+
+/** Of three parts at least if none but www says that it is one. @param {string} written */
+function isAddress(written) {
+  const url = hrefOf(written);
+  if (!URL.canParse(url)) return false;
+  return url === written || new URL(url).hostname.split(".").filter(Boolean).length > 2;
+}
+
 /** The address at the beginning of a text: signs of the sentence behind it are not part of it, nor a bracket
  * that was opened before it. @param {string} begun */
 function address(begun) {
@@ -108,12 +123,12 @@ function address(begun) {
     if (left === undefined ? !"'.,;:!?".includes(sign) : left <= 0) break;
     if (left !== undefined) unopened[sign] = left - 1;
   }
-  const url = begun.slice(0, end);
-  return URL.canParse(url) ? url : undefined;
+  const written = begun.slice(0, end);
+  return isAddress(written) ? written : undefined;
 }
 
 const PARTS =
-  /(?<link>https?:\/\/[^\s<>"]+)|`(?<code>[^`\n]+)`|(?<![\w*])\*(?<strong>[^*\s](?:[^*\n]*[^*\s])?)\*(?![\w*])|(?<![\w])(?<mention>@[!-~]+)/gu;
+  /(?<link>(?:[Hh]ttps?:\/\/|(?<![\p{L}\p{N}_.@/-])[Ww]{3}\.)[^\s<>"]+)|`(?<code>[^`\n]+)`|(?<![\w*])\*(?<strong>[^*\s](?:[^*\n]*[^*\s])?)\*(?![\w*])|(?<![\w])(?<mention>@[!-~]+)/gu;
 
 /** @param {Record<string, string | undefined>} groups of PARTS @param {readonly string[]} mentions @returns {Part | undefined} */
 function partOf({ link, code, strong, mention }, mentions) {
@@ -127,10 +142,11 @@ function partOf({ link, code, strong, mention }, mentions) {
 
 /**
  * A text as links, `code`, *strong* and the mentions among `names`.
- * @param {string} text @param {readonly string[]} mentions user ids
- * @returns {Part[]}
+ * @param {string} written @param {readonly string[]} mentions user ids
+ * @returns {Part[]} of what is visible
  */
-export function parts(text, mentions = []) {
+export function parts(written, mentions = []) {
+  const text = visible(written);
   /** @type {Part[]} */
   const found = [];
   let end = 0;

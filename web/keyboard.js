@@ -12,7 +12,7 @@ export function keyboard(app) {
     if (key.toLowerCase() === "k" && (event.metaKey || event.ctrlKey)) {
       event.preventDefault();
       if (matchMedia("(max-width: 700px)").matches) app.open(null);
-      app.afterwards(() => focus("#search"));
+      focus("#search");
     } else if (key === "/" && !types) {
       event.preventDefault();
       focus("#compose textarea");

@@ -3,6 +3,7 @@
 import { App } from "./app.js";
 import { isUserId } from "./format.js";
 import { loadIcons } from "./icons.js";
+import { isSignedOut } from "./signed-out.js";
 import { applyTheme } from "./theme.js";
 import { chatView } from "./views/chat.js";
 import { signInView } from "./views/sign-in.js";
@@ -13,7 +14,9 @@ const icons = await loadIcons().catch((/** @type {unknown} */ error) => {
   return "";
 });
 const user = new URLSearchParams(location.search).get("user");
-if (user !== null && isUserId(user)) {
+if (user !== null && isSignedOut(user)) {
+  location.replace("/");
+} else if (user !== null && isUserId(user)) {
   const app = new App(user);
   document.body.replaceChildren(icons, chatView(app));
   app.start();

@@ -11,8 +11,25 @@ export const t = {
   yourNameHint: "e.g. alice",
   signIn: "Sign in",
   signOut: "Sign out",
+  signOutTitle: "Sign out?",
+  /** @param {number} messages @param {number} changes @param {string} name */
+  signOutText: (messages, changes, name) => {
+    const sent = messages > 0 && `${plural(messages, "message is", "messages are")} not sent yet.`;
+    const saved = changes > 0 && `${plural(changes, "change is", "changes are")} not saved yet.`;
+    const all = [sent, saved].filter(Boolean).join(" ");
+    return `${all} This browser keeps that, and sends it when ${name} signs in here again.`;
+  },
+  /** @param {number} count @param {string} title */
+  notSent: (count, title) => `${plural(count, "message", "messages")} to ${title || "a chat"} ${count === 1 ? "was" : "were"} not sent.`,
+  /** @param {number} count @param {string} title */
+  notSentThere: (count, title) => `${t.notSent(count, title)} You are not a member of it any more.`,
+  show: "Show",
+  notSentTitle: "Not sent",
   ownName: "That is you. Enter the name of somebody else.",
   noName: "Enter a name for the group.",
+  noPerson: "Enter a name.",
+  /** @param {number} most @param {number} length */
+  longName: (most, length) => `At most ${most} characters; this has ${length}.`,
   badName: "A name has 1 to 128 letters (a to z), digits or signs, without spaces.",
   /** @param {string} user */
   secondWindow: (user) => `Open a second window as ${user}`,
@@ -74,6 +91,7 @@ export const t = {
   choose: "Choose a chat from the list, or start a new one.",
   loading: "Loading …",
   opening: "Opening …",
+  openingWaits: "This chat begins as soon as there is a connection. What you write waits here.",
   back: "Back to the chats",
   details: "Details",
   /** @param {string} title */
@@ -101,6 +119,8 @@ export const t = {
   newMessages: "New messages",
   /** @param {number} count */
   pill: (count) => (count ? plural(count, "new message", "new messages") : "To the newest message"),
+  /** @param {number} count */
+  mentionPill: (count) => `${plural(count, "message names", "messages name")} you. Show the next one`,
   /** @param {string[]} names */
   typing: (names) => (names.length ? `${names.join(", ")} ${names.length > 1 ? "are" : "is"} typing …` : ""),
   edited: "edited",
@@ -115,6 +135,24 @@ export const t = {
     read: (whom) => `Read by ${whom}.`,
     refused: () => "Not sent.",
   },
+  /** What the server does not have of a message yet. @type {Record<import("./vendor/rts-chat.min.js").MessageChangeKind, string>} */
+  pending: {
+    edit: "The new text is not saved yet.",
+    delete: "Not deleted for others yet.",
+    react: "The reaction is not saved yet.",
+  },
+  waiting: "waiting for the connection",
+  /** @type {Record<import("./vendor/rts-chat.min.js").MessageChangeKind, string>} */
+  refusedChange: {
+    edit: "The new text was not saved.",
+    delete: "The message was not deleted.",
+    react: "The reaction was not saved.",
+  },
+  editAgain: "Edit again",
+  writeAnew: "Write it as a new message",
+  editDeleted: "That message was deleted. Your text is in the field, as a new message.",
+  dismiss: "Dismiss",
+  later: "No connection. This is done as soon as there is one.",
   everybody: "everybody",
   retry: "Retry",
   discard: "Discard",
@@ -145,7 +183,7 @@ export const t = {
   editing: "Editing a message",
   picture: "Open the picture",
   offlineFile: "No connection. Try again later.",
-  notLoaded: "Not loaded",
+  notLoaded: "Not loaded.",
   tryAgain: "Try again",
   /** @param {string} name */
   loadAgain: (name) => `Not loaded. Try again: ${name}`,
@@ -209,7 +247,9 @@ export const t = {
   leaveTitle: (title) => `Leave ${title}?`,
   leaveText: "You will not see its messages any more.",
   nextOwner: "You are the only owner. Who takes over?",
-  youLeft: "You are not a member of this chat any more.",
+  /** @param {string} title */
+  youLeft: (title) => `You are not a member of ${title || "a chat"} any more.`,
+  notYours: "There is no such chat, or you are not a member of it.",
   /** @param {string} who @param {string} people */
   systemAdded: (who, people) => `${who} added ${people}`,
   /** @param {string} who */
@@ -250,6 +290,9 @@ const ERRORS = {
   unavailable: "The server cannot do this now. Try again.",
   timeout: "The server took too long. Try again.",
   internal: "The server has made an error. Try again.",
+  token_unavailable: "The sign-in cannot be had now.",
+  unreachable: "The chat server cannot be reached.",
+  other_user: "The sign-in is that of somebody else. Reload the page.",
   no_answer: "The server did not answer. Try again.",
   upload_failed: "The file could not be uploaded.",
   file_lost: "A file cannot be read any more. Choose it again.",
@@ -264,18 +307,30 @@ const ERRORS = {
   closed: "The connection was closed.",
 };
 
+/** Of what the user wrote, as a refusal names it; other names mean nothing to them. */
+const WRITTEN = ["text", "name", "statusText", "emoji", "files"];
+
+/** Why nobody, or this user, may write in a room; empty if they may. @param {Pick<import("./app.js").RoomState, "frozen" | "role"> | null} [room] */
+export const readOnly = (room) => (room?.frozen ? t.isFrozen : room?.role === "readonly" ? t.isReadonly : "");
+
+/** What the server says of fields, if it says nothing of its own. */
+const INVALID = "A field is invalid.";
+
+/** What the server says of its own; the message of the package names the fields behind it. @param {string} message @param {Readonly<Record<string, unknown>>} details */
+const ownWords = (message, details) =>
+  Object.entries(details).reduce((said, [name, what]) => (Array.isArray(what) ? said.replace(` ${name}: ${what.join(" ")}`, "") : said), message);
+
 /**
- * An error in the user's words, with the fields that are wrong; the message of `invalid_param` names them.
+ * An error in the user's words, with what is said about what they wrote.
  * @param {{ code: string, message: string, details?: Readonly<Record<string, unknown>> }} error
+ * @param {import("./app.js").RoomState | null} [room] in which it happened
  */
-export function explain({ code, message, details = {} }) {
-  if (code === "invalid_param") return message.replace("A field is invalid.", ERRORS.invalid_param);
-  const fields = Object.entries(details).map(([name, what]) => `${name}: ${words(what)}`);
+export function explain({ code, message, details = {} }, room) {
+  if (code === "forbidden" && readOnly(room)) return readOnly(room);
+  const sentences = Object.entries(details).flatMap(([name, what]) => (WRITTEN.includes(name) && Array.isArray(what) ? what.map(String) : []));
   /** @type {Partial<Record<string, string>>} */
   const known = ERRORS;
-  const said = known[code] ?? (message || t.wrong);
-  return fields.length ? `${said} ${fields.join("; ")}` : said;
+  const own = code === "invalid_param" ? ownWords(message, details) : INVALID;
+  const said = own === INVALID ? (known[code] ?? (message || t.wrong)) : own;
+  return [said, ...sentences].join(" ");
 }
-
-/** @param {unknown} what @returns {string} */
-const words = (what) => (Array.isArray(what) ? what.map(words).join(" ") : typeof what === "string" ? what : JSON.stringify(what));

@@ -9,6 +9,7 @@
  * @property {string} [action] label of its button
  * @property {() => void} [act] what the button does
  * @property {() => void} [done] it went away without that
+ * @property {boolean} [stays] until the user has answered it
  */
 
 const LIFE = 5000; // ms
@@ -36,7 +37,7 @@ export class Toasts {
     // Those that offer something go last.
     const first = this.shown.find(({ act }) => !act) ?? this.shown[0];
     if (first && this.shown.length > MOST) this.close(first.id);
-    this.#expire(id);
+    if (!more.stays) this.#expire(id);
     return id;
   }
 

@@ -4,6 +4,7 @@ import { morph } from "./dom.js";
 
 const OVERSCAN = 600; // px above and below the view that are drawn too
 const GUESS = 64; // px of a row that was not drawn yet
+const LEGIBLE = 24; // px of a row, about a line
 const NEAR = 40; // px from the end that count as the end
 
 /** @typedef {{ key: string, index: number, offset: number }} Anchor a row, where it is in the list and in the view */
@@ -106,6 +107,13 @@ export class VirtualList {
     if ((this.#tops[index + 1] ?? 0) > end) index -= 1;
     for (let item = this.#items[index]; item; item = this.#items[(index -= 1)]) if (counts(item)) return item;
     return undefined;
+  }
+
+  /** The rows of which something can be read in the view. @returns {readonly Item[]} */
+  visible() {
+    const top = this.#viewport.scrollTop - this.#offset();
+    const end = top + this.#viewport.clientHeight;
+    return this.#items.slice(this.#indexAt(top + LEGIBLE), this.#indexAt(end - LEGIBLE) + 1);
   }
 
   /** Where the list begins within what scrolls. */

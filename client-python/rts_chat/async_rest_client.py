@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, cast
 import anyio
 import httpx2
 
+from rts_chat.arguments import check_token, check_url
 from rts_chat.async_routes import AsyncRoutes
 from rts_chat.error import ChatError, no_answer
 from rts_chat.exchange import (
@@ -31,8 +32,9 @@ class AsyncRestClient(AsyncRoutes):
     """As RestClient; an asynchronous context manager. `token` may be a coroutine function, too."""
 
     def __init__(self, url: str, token: str | Callable[[], str | Awaitable[str]]) -> None:
-        self._token = token if callable(token) else lambda: token
-        self._http = httpx2.AsyncClient(base_url=url, timeout=TIMEOUT)
+        fixed = "" if callable(token) else check_token(token)
+        self._token = token if callable(token) else lambda: fixed
+        self._http = httpx2.AsyncClient(base_url=check_url(url), timeout=TIMEOUT)
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,7 +78,7 @@ class AsyncRestClient(AsyncRoutes):
                 exchange.method,
                 exchange.path,
                 params=exchange.query,
-                headers=exchange.headers | {"authorization": f"Bearer {token}"},
+                headers=exchange.headers | {"authorization": f"Bearer {check_token(token)}"},
                 content=exchange.content,
             ) as response:
                 yield response

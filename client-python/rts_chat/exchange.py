@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from rts_chat.arguments import check_key, check_segment
 from rts_chat.error import ChatError, no_answer
 from rts_chat.omitted import OMITTED
 from rts_chat.route import Route
@@ -38,7 +39,8 @@ class Exchange:
 def exchange_of(route: Route, params: Mapping[str, Any]) -> Exchange:
     """Put each parameter where its route has it: path, query, header or body.
 
-    A message without a key gets one here, or a repetition would be a second message.
+    A message without a key gets one here, or a repetition would be a second message. Raises
+    TypeError or ValueError, by its name, for a part of the path that is missing.
     """
     left = {
         name: value
@@ -47,11 +49,13 @@ def exchange_of(route: Route, params: Mapping[str, Any]) -> Exchange:
     }
     headers = {}
     if route.keyed:
-        headers["idempotency-key"] = left.pop("idempotency_key", None) or secrets.token_hex(16)
+        key = left.pop("idempotency_key", None)
+        headers["idempotency-key"] = secrets.token_hex(16) if key is None else check_key(key)
     path = route.path
     for name in params:
         if f"{{{name}}}" in route.path:
-            path = path.replace(f"{{{name}}}", quote(str(left.pop(name)), safe=""))
+            segment = check_segment(name, left.pop(name, None))
+            path = path.replace(f"{{{name}}}", quote(segment, safe=""))
     query = {name: left.pop(name) for name in route.query if name in left}
     content = json.dumps(left).encode() if left else None
     if content is not None:

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, cast
 
 import httpx2
 
+from rts_chat.arguments import check_token, check_url
 from rts_chat.error import ChatError, no_answer
 from rts_chat.exchange import (
     LINES_TYPE,
@@ -35,8 +36,9 @@ class RestClient(Routes):
     """
 
     def __init__(self, url: str, token: str | Callable[[], str]) -> None:
-        self._token = token if callable(token) else lambda: token
-        self._http = httpx2.Client(base_url=url, timeout=TIMEOUT)
+        fixed = "" if callable(token) else check_token(token)
+        self._token = token if callable(token) else lambda: fixed
+        self._http = httpx2.Client(base_url=check_url(url), timeout=TIMEOUT)
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +74,7 @@ class RestClient(Routes):
     @contextmanager
     def _sent(self, exchange: Exchange) -> Iterator[httpx2.Response]:
         """Send once, with a token of this moment. Raises ChatError if no answer comes."""
-        authorization = {"authorization": f"Bearer {self._token()}"}
+        authorization = {"authorization": f"Bearer {check_token(self._token())}"}
         try:
             with self._http.stream(
                 exchange.method,

@@ -7,6 +7,8 @@ from typing import Literal
 
 import jwt
 
+from rts_chat.arguments import check_claims
+
 
 def sign_token(
     secret: str,
@@ -14,11 +16,13 @@ def sign_token(
     sub: str,
     name: str | None = None,
     scope: Literal["operator"] | None = None,
-    lifetime: int = 3600,
+    lifetime: float = 3600,
     iss: str | None = None,
     aud: str | None = None,
 ) -> str:
     """Return a token (HS256) of the user `sub`.
+
+    Raises TypeError or ValueError, by the name of the argument, for what makes no such token.
 
     Args:
         secret: The server's `RTS_JWT_SECRET`.
@@ -29,6 +33,7 @@ def sign_token(
         iss: Issuer, where the server checks it.
         aud: Audience, where the server checks it.
     """
+    check_claims(secret, sub, scope, lifetime, name=name, iss=iss, aud=aud)
     now = int(time.time())
     optional = {"name": name, "scope": scope, "iss": iss, "aud": aud}
     claims = {key: value for key, value in optional.items() if value is not None}

@@ -8,10 +8,11 @@ import {
   type Signal,
   signal,
 } from "@angular/core";
-import { type Client, type ClientOptions, createClient, type Session } from "./client.ts";
+import { type Client, createClient, type Session } from "./client.ts";
 import type { ConnectionState } from "./connection.ts";
 import type { ShownMessage } from "./message.ts";
 import type { Observable } from "./observable.ts";
+import type { ClientOptions } from "./options.ts";
 import type { Presences } from "./presences.ts";
 import type { Room } from "./room.ts";
 import type { RoomState } from "./room-state.ts";

@@ -8,32 +8,23 @@ import type {
   SessionReadyData,
   Totals,
 } from "../types.js";
-import { described, objectOf, userIdsOf } from "./args.ts";
+import { fieldsOf, flagOf, functionOf, idOf, oneOf, recordOf, textOf, userIdsOf, watchedIdsOf } from "./args.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import { Creations } from "./creations.ts";
 import { Emitter } from "./emitter.ts";
+import { type ChatError, refusal } from "./error.ts";
+import { EVENTS } from "./events.ts";
 import { uuid7 } from "./id.ts";
-import type { ChatLogger } from "./logger.ts";
 import { type Observable, Value } from "./observable.ts";
+import { checkedOptions, type ClientOptions } from "./options.ts";
 import { type Presences, PresenceWatch } from "./presences.ts";
 import { Reports } from "./reports.ts";
 import { Room } from "./room.ts";
-import type { RoomCore, RoomOwner } from "./room-core.ts";
+import type { RoomCore } from "./room-core.ts";
+import type { RoomOwner } from "./room-owner.ts";
 import { Rooms, type RoomSummary } from "./rooms.ts";
-import { type ChatStorage, keyPrefix, memoryStorage } from "./storage.ts";
-import { openTabs, type Tabs } from "./tabs.ts";
-import type { GetToken } from "./token.ts";
-
-export interface ClientOptions {
-  /** Where the server is, without a path. */
-  url: string;
-  /** A token that is valid now; asked for at every connect and before the last one ends. */
-  getToken: GetToken;
-  /** Where unsent messages and drafts survive a reload: `webStorage()`, `indexedDbStorage()`. */
-  storage?: ChatStorage;
-  /** The console by default: without it, a `getToken` that fails would only look like being offline. */
-  logger?: ChatLogger;
-}
+import { UserStorage } from "./user-storage.ts";
+import { Warnings } from "./warnings.ts";
 
 /** Who is signed in, and what the server allows; undefined before the first session. */
 export type Session = Pick<SessionReadyData, "user_id" | "limits">;
@@ -53,28 +44,34 @@ export class Client {
   readonly #creations: Creations;
   readonly #names = new Map<string, string>();
   readonly #public = new Map<string, Room>();
-  readonly #storage: ChatStorage;
+  readonly #kept: UserStorage;
+  readonly #warnings: Warnings;
   readonly #warn: (message: string, error: unknown) => void;
-  /** One of those that share the storage. */
-  readonly #tab = uuid7();
-  #tabs: Tabs | undefined;
 
   constructor(options: ClientOptions) {
-    checkOptions(options);
-    const { url, getToken, storage = memoryStorage(), logger = console } = options;
-    this.#storage = storage;
-    this.#warn = (message, error) => logger.warn(message, error);
+    const { url, getToken, userId, storage, logger } = checkedOptions(options);
+    this.#warnings = new Warnings(logger);
+    this.#warn = this.#warnings.warn;
     this.#connection = new Connection({
       url,
       getToken,
       cursors: () => this.#rooms.cursors(),
+      refusalOf: (user_id) => this.#meet(user_id),
       event: (event) => this.#hear(event),
       warn: this.#warn,
     });
+    this.#kept = new UserStorage({
+      storage,
+      tab: uuid7(),
+      room: (room_id) => this.#rooms.get(room_id),
+      rooms: () => this.#rooms.all(),
+      warn: this.#warn,
+    });
     this.#rooms = new Rooms(this.#owner());
+    if (userId !== undefined) this.#kept.know(userId);
     this.#presence = new PresenceWatch(this.#connection, this.#warn);
     this.#reports = new Reports(this.#connection, () => this.#rooms.all(), this.#warn);
-    this.#creations = new Creations(this.#connection, this.#rooms, this.#warn);
+    this.#creations = new Creations(this.#connection, this.#rooms);
     this.connection = this.#connection.state;
     this.session = this.#session;
     this.unread = this.#rooms.unread;
@@ -88,24 +85,26 @@ export class Client {
    * while it waits for that, this makes the next attempt at once.
    */
   connect(): void {
+    this.#kept.open();
     this.#connection.connect();
   }
 
   /** Leave. What is unsent stays in the storage, for another client of this user. */
   close(): void {
-    this.#tabs?.end();
+    this.#kept.close();
     this.#reports.last();
     this.#connection.close();
+    for (const core of this.#rooms.all()) core.close(refusal("closed", "The client was closed."));
   }
 
   /** The rooms by last activity: those in the list, or the hidden ones. */
   rooms(filter: { hidden?: boolean } = {}): Observable<readonly RoomSummary[]> {
-    return this.#rooms.list(filter);
+    return this.#rooms.list(fieldsOf("filter", filter, { hidden: flagOf }));
   }
 
   /** The same object for the same id. */
   room(room_id: string): Room {
-    let room = this.#public.get(room_id);
+    let room = this.#public.get(idOf("roomId", room_id));
     if (!room) this.#public.set(room_id, (room = new Room(this.#rooms.get(room_id))));
     return room;
   }
@@ -115,6 +114,7 @@ export class Client {
    * members are known, of which its title is one.
    */
   async direct(user_id: string): Promise<Room> {
+    idOf("userId", user_id);
     const known = [...this.#rooms.all()].find((core) => core.view && core.partner === user_id);
     const room_id = known?.room_id ?? (await this.#creations.create({ type: "direct", members: [user_id] }));
     const core = this.#rooms.get(room_id);
@@ -130,36 +130,45 @@ export class Client {
     members?: readonly string[];
     metadata?: Record<string, unknown>;
   }): Promise<Room> {
-    const { name, members = [], metadata } = objectOf("group", group);
+    const checks = { name: textOf, members: userIdsOf, metadata: recordOf };
+    const { name, members = [], metadata } = fieldsOf("group", group, checks);
     const payload: RoomCreatePayload = {
       type: "group",
-      name,
-      members: userIdsOf("members", members),
+      name: idOf("name", name),
+      members: [...members],
       client_room_id: uuid7(),
       ...(metadata && { metadata }),
     };
     return this.room(await this.#creations.create(payload));
   }
 
-  /** How users are, by id, while somebody subscribes. Who is not in it is offline, or not known. Throws ChatError. */
+  /**
+   * How up to 500 users are, by id, while somebody subscribes; so many in all are watched. Who is not in it is
+   * offline, or not known. Throws ChatError.
+   */
   presence(user_ids: readonly string[]): Observable<Presences> {
-    return this.#presence.of(userIdsOf("userIds", user_ids));
+    return this.#presence.of(watchedIdsOf("userIds", user_ids));
   }
 
   /** What others see of this user, until it is set again or the user goes. */
   async setPresence(state: PresenceSetPayload["state"], statusText?: string | null): Promise<Presence> {
-    const text = statusText === undefined ? {} : { status_text: statusText };
-    return (await this.#connection.command("presence.set", { state, ...text })).presence;
+    oneOf("state", state, STATES);
+    if (statusText === undefined) return this.#setPresence({ state });
+    return this.#setPresence({ state, status_text: statusText === null ? null : textOf("statusText", statusText) });
   }
 
   /** What a user is called: the name that a room told, else the id. */
   name(user_id: string): string {
-    return this.#names.get(user_id) ?? user_id;
+    return this.#names.get(textOf("userId", user_id)) ?? user_id;
   }
 
   /** Hear every event of this kind once, after the state has it. Returns how to stop. */
   on<Type extends keyof Events>(type: Type, handler: (event: Events[Type]) => void): () => void {
-    return this.#events.on(type, handler);
+    return this.#events.on(oneOf("type", type, EVENTS), functionOf("handler", handler));
+  }
+
+  async #setPresence(presence: PresenceSetPayload): Promise<Presence> {
+    return (await this.#connection.command("presence.set", presence)).presence;
   }
 
   #hear(event: AnyEvent): void {
@@ -173,9 +182,9 @@ export class Client {
 
   #ready(event: Extract<AnyEvent, { type: "session.ready" }>): void {
     const { user_id, limits } = event.data;
+    this.#warnings.begin();
     this.#session.set({ user_id, limits });
-    this.#run("What was unsent cannot be read.", this.#tabs ? this.#tabs.begin() : this.#restore(user_id));
-    this.#run("The rooms cannot be read.", this.#rooms.online(event.data));
+    this.#rooms.online(event.data).catch((error: unknown) => this.#warn("The rooms cannot be read.", error));
     this.#presence.online();
     this.#reports.start(limits.report_interval_ms);
     this.#emit(event);
@@ -187,36 +196,6 @@ export class Client {
     for (const core of this.#rooms.all()) core.offline();
   }
 
-  async #restore(user_id: string): Promise<void> {
-    const closed = (tab: string) =>
-      this.#takeOver(tab).catch((error: unknown) => this.#warn("What is unsent cannot be taken over.", error));
-    this.#tabs = openTabs({ id: this.#tab, user_id, storage: this.#storage, closed });
-    // Typed before it was known whose it is.
-    for (const { room_id, draft } of this.#rooms.all()) if (draft.value) this.#keepDraft(room_id, draft.value);
-    await this.#tabs.begin();
-    const unsent = await this.#storage.entries(this.#key("outbox"));
-    for (const tab of new Set(unsent.map(tabOf))) if (tab !== this.#tab) this.#tabs.follow(tab);
-    const drafts = this.#key("draft");
-    for (const [key, text] of await this.#storage.entries(drafts)) {
-      const { draft } = this.#rooms.get(key.slice(drafts.length));
-      if (draft.value === "") draft.set(String(text));
-    }
-  }
-
-  /** What a closed client left unsent becomes this one's, in the order of typing. */
-  async #takeOver(tab: string): Promise<void> {
-    const prefix = this.#key("outbox");
-    const byRoom = new Map<string, [string, unknown][]>();
-    for (const entry of await this.#storage.entries(prefix)) {
-      if (tabOf(entry) !== tab) continue;
-      const [key, value] = entry;
-      await this.#storage.set(key, { ...(value as object), tab: this.#tab });
-      const room_id = key.slice(prefix.length).split("/", 1)[0] ?? "";
-      byRoom.set(room_id, [...(byRoom.get(room_id) ?? []), entry]);
-    }
-    for (const [room_id, entries] of byRoom) this.#rooms.get(room_id).outbox.restore(entries);
-  }
-
   #emit(event: AnyEvent): void {
     try {
       this.#events.emit(event.type, event);
@@ -225,25 +204,25 @@ export class Client {
     }
   }
 
-  #run(message: string, work: Promise<void>): void {
-    work.catch((error: unknown) => this.#warn(message, error));
-  }
-
-  #key(kind: "outbox" | "draft"): string {
-    return keyPrefix(this.#session.value?.user_id ?? "", kind);
+  /** The first user that is heard of, by a token or a session, is that of this client; another one is refused. */
+  #meet(user_id: string): ChatError | undefined {
+    this.#kept.know(user_id);
+    const mine = this.#kept.user_id;
+    if (user_id === mine) return undefined;
+    return refusal("other_user", `The token is that of ${user_id}, and this client that of ${mine}: make one for each.`);
   }
 
   #owner(): RoomOwner {
-    const me = () => this.#session.value?.user_id ?? "";
+    const [kept, session] = [this.#kept, this.#session];
     return {
       connection: this.#connection,
-      get me() {
-        return me();
+      get mostFiles() {
+        return session.value?.limits.attachments;
       },
-      outboxPrefix: (room_id) => (me() ? `${this.#key("outbox")}${room_id}/` : undefined),
-      storage: this.#storage,
-      tab: this.#tab,
-      keepDraft: (room_id, text) => this.#keepDraft(room_id, text),
+      get me() {
+        return kept.user_id ?? "";
+      },
+      kept,
       name: (user_id) => this.#names.get(user_id),
       met: (members) => this.#met(members),
       changed: () => this.#rooms.changed(),
@@ -252,13 +231,6 @@ export class Client {
       heard: (events: readonly LogEvent[]) => events.forEach((event) => this.#emit(event)),
       warn: this.#warn,
     };
-  }
-
-  #keepDraft(room_id: string, text: string): void {
-    if (!this.#session.value) return;
-    const key = `${this.#key("draft")}${room_id}`;
-    const kept = async () => (text ? this.#storage.set(key, text) : this.#storage.delete(key));
-    this.#run("A draft cannot be stored.", kept());
   }
 
   #met(members: readonly { user_id: string; name?: string }[]): void {
@@ -270,21 +242,8 @@ export class Client {
   }
 }
 
-/** The client that sends this entry; "" in one of an earlier release. */
-const tabOf = ([, value]: [key: string, value: unknown]): string => (value as { tab?: string } | null)?.tab ?? "";
-
-/** Without them the client would only look like being offline, for ever. */
-function checkOptions(options: unknown): void {
-  if (typeof options !== "object" || options === null)
-    throw new TypeError(`createClient takes an object with url and getToken, not ${described(options)}.`);
-  const { url, getToken } = options as { url?: unknown; getToken?: unknown };
-  if (typeof url !== "string" || !/^(https?|wss?):\/\/[^/\s]\S*$/i.test(url))
-    throw new TypeError(
-      `url must be the address of the server, as "https://chat.example.com", not ${described(url)}.`,
-    );
-  if (typeof getToken !== "function")
-    throw new TypeError(`getToken must be a function that returns a token, not ${described(getToken)}.`);
-}
+/** That a user can set. */
+const STATES: Readonly<Record<PresenceSetPayload["state"], true>> = { online: true, away: true };
 
 /** A client for one user; `connect()` begins. Throws TypeError if an option cannot work. */
 export function createClient(options: ClientOptions): Client {

@@ -3,10 +3,11 @@ import { backoff, pause } from "./backoff.ts";
 import { argumentsOf, asChatError, ChatError, type ChatErrorCode, refusal } from "./error.ts";
 import { type End, Link } from "./link.ts";
 import { type Observable, Value } from "./observable.ts";
-import { fetchToken, type GetToken, TokenRenewal } from "./token.ts";
+import { fetchToken, type GetToken, subjectOf, TokenRenewal } from "./token.ts";
 
 const ATTEMPTS = 6;
 const CLOSED = "The server closed the session.";
+const LOST = "The connection was lost.";
 
 /**
  * `offline`: another attempt follows by itself, at `retryAt` (ms since 1970) or at once by `connect()`.
@@ -26,6 +27,8 @@ export interface ConnectionOptions {
   url: string;
   getToken: GetToken;
   cursors: () => NonNullable<Auth["cursors"]>;
+  /** Why a token, or a session, of this user is not for this client, if it is not. */
+  refusalOf: (user_id: string) => ChatError | undefined;
   event: (event: AnyEvent) => void;
   warn: (message: string, error: unknown) => void;
 }
@@ -47,7 +50,7 @@ export class Connection {
   #link: Link | undefined;
   #waiting: Waiting[] = [];
   #failures = 0;
-  #told: string | undefined; // why there was no token
+  readonly #told = new Set<string>(); // why there was no token, or no server
   #ahead = 0; // ms that the server's clock is ahead of ours
   #mayHurry = true;
   #wanted = false;
@@ -92,8 +95,8 @@ export class Connection {
   }
 
   /**
-   * The data of a command. It waits for the connection, which the logger is told if nobody asked for one, and is repeated while its refusal says that
-   * this may help: every command is safe to repeat. Rejects with ChatError.
+   * The data of a command. It waits for the connection, which the logger is told if nobody asked for one, and is
+   * repeated while its refusal says that this may help: every command is safe to repeat. Rejects with ChatError.
    */
   async command<Name extends keyof Commands>(
     name: Name,
@@ -163,6 +166,8 @@ export class Connection {
       return;
     }
     if (run !== this.#run) return;
+    const user_id = subjectOf(token);
+    if (user_id !== undefined && this.#isOther(user_id)) return;
     this.#link = new Link(this.#options.url, {
       auth: () => ({ token, cursors: this.#options.cursors() }),
       event: (event) => {
@@ -174,18 +179,32 @@ export class Connection {
     });
   }
 
-  /** Each reason is told once, since the attempts go on. */
   #noToken(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
-    if (message !== this.#told) this.#options.warn("No token; trying again.", error);
-    this.#told = message;
-    this.#later({ code: "unauthorized", message });
+    this.#tell(message, "No token; trying again.", error);
+    this.#later({ code: error instanceof ChatError ? error.code : "token_unavailable", message });
+  }
+
+  /** What answers at the url is no chat server, if anything does. */
+  #noServer(why: string): void {
+    const { url } = this.#options;
+    const message = `No chat server answers at ${url} (${why}).`;
+    this.#tell(message, "No connection; trying again. Is the url right, and may this page connect?", message);
+    this.#later({ code: "unreachable", message });
+  }
+
+  /** Each reason is told once until there is a session, since the attempts go on. */
+  #tell(reason: string, message: string, error: unknown): void {
+    if (!this.#told.has(reason)) this.#options.warn(message, error);
+    this.#told.add(reason);
   }
 
   #hear(event: AnyEvent): void {
     if (event.type !== "session.ready") return this.#options.event(event);
+    // Before the state is online: nothing of one user is sent as another.
+    if (this.#isOther(event.data.user_id)) return;
     this.#failures = 0;
-    this.#told = undefined;
+    this.#told.clear();
     const serverTime = Date.parse(event.data.server_time);
     this.#ahead = serverTime - Date.now();
     this.#renewal.start(Date.parse(event.data.expires_at) - serverTime);
@@ -195,12 +214,19 @@ export class Connection {
     for (const { resolve } of this.#waiting.splice(0)) if (this.#link) resolve(this.#link);
   }
 
-  #lost({ refused, closing }: End): void {
+  #lost(end: End): void {
+    const { refused, closing, failed } = end;
+    if (failed !== undefined) return this.#noServer(failed);
     if (refused && refused.code !== "token_expired") return this.#refused(refused.code, refused.message);
+    if (refused) this.#tell(refused.code, "getToken returned a token that has expired; trying again.", refused.message);
     if (closing && !closing.reconnect) return this.#refused(closing.code, CLOSED);
-    const code = refused?.code ?? closing?.code;
-    const message = refused ? refused.message : CLOSED;
-    this.#later({ ...(code && { code, message }), after: closing?.retry_after_ms ?? undefined });
+    this.#later({ ...whyLost(end), after: closing?.retry_after_ms ?? undefined });
+  }
+
+  #isOther(user_id: string): boolean {
+    const refused = this.#options.refusalOf(user_id);
+    if (refused) this.#refused(refused.code, refused.message);
+    return refused !== undefined;
   }
 
   #refused(code: ChatErrorCode, message: string): void {
@@ -215,7 +241,7 @@ export class Connection {
     for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 
-  #later({ after, ...why }: { code?: ChatErrorCode; message?: string; after?: number | undefined }): void {
+  #later({ after, ...why }: { code: ChatErrorCode; message: string; after?: number | undefined }): void {
     this.#leave();
     this.#mayHurry = after === undefined;
     const wait = after ?? backoff(this.#failures);
@@ -231,9 +257,20 @@ export class Connection {
   };
 
   async #refresh(token: string): Promise<number> {
+    const user_id = subjectOf(token);
+    const other = user_id === undefined ? undefined : this.#options.refusalOf(user_id);
+    if (other) {
+      this.#refused(other.code, other.message);
+      throw other;
+    }
     const { expires_at } = await this.command("auth.refresh", { token });
     return Date.parse(expires_at) - (Date.now() + this.#ahead);
   }
+}
+
+function whyLost({ refused, closing }: End): { code: ChatErrorCode; message: string } {
+  if (refused) return { code: refused.code, message: refused.message };
+  return closing ? { code: closing.code, message: CLOSED } : { code: "unreachable", message: LOST };
 }
 
 /** The only member that a direct room is asked for is an argument of its own. */

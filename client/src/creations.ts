@@ -9,32 +9,30 @@ import type { Rooms } from "./rooms.ts";
 export class Creations {
   readonly #connection: Commander;
   readonly #rooms: Rooms;
-  readonly #warn: (message: string, error: unknown) => void;
   readonly #pending = new Set<(view: RoomView) => void>();
 
-  constructor(
-    connection: Commander,
-    rooms: Rooms,
-    warn: (message: string, error: unknown) => void,
-  ) {
+  constructor(connection: Commander, rooms: Rooms) {
     this.#connection = connection;
     this.#rooms = rooms;
-    this.#warn = warn;
   }
 
   /** The id of the room. Rejects with ChatError. */
   async create(payload: RoomCreatePayload): Promise<string> {
     let heard: ((view: RoomView) => void) | undefined;
+    const heardOf = new Set<string>();
     const added = new Promise<string>((resolve) => {
-      heard = (view) => void this.#matches(view, payload).then((is) => is && resolve(view.room_id));
+      heard = (view) => {
+        heardOf.add(view.room_id);
+        void this.#matches(view, payload).then((is) => is && resolve(view.room_id));
+      };
       this.#pending.add(heard);
     });
     const acked = this.#connection.command("room.create", payload).then(({ room }) => {
-      // The answer may come seconds after the room: what was muted or hidden since is not in it.
-      if (!this.#rooms.get(room.room_id).view) this.#rooms.learn(room);
+      // The answer may come seconds after the room: what was muted or hidden since, or that it was left, is not in it.
+      if (!heardOf.has(room.room_id) && !this.#rooms.get(room.room_id).view) this.#rooms.learn(room);
       return room.room_id;
     });
-    acked.catch((error: unknown) => this.#warn("A room was not created.", error));
+    acked.catch(() => undefined); // the call rejects with it, or the room came without it
     try {
       return await Promise.race([acked, added]);
     } finally {

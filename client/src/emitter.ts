@@ -13,7 +13,9 @@ export class Emitter<Events> {
   /** One that fails does not keep the others from hearing: the first error is thrown at the end. */
   emit<Type extends keyof Events>(type: Type, event: Events[Type]): void {
     const errors: unknown[] = [];
-    for (const handler of [...(this.#handlers.get(type) ?? [])]) {
+    const handlers = this.#handlers.get(type) ?? new Set();
+    for (const handler of [...handlers]) {
+      if (!handlers.has(handler)) continue; // one before it ended it
       try {
         (handler as (event: Events[Type]) => void)(event);
       } catch (error) {

@@ -1,13 +1,17 @@
 import type { ClosingCode, ErrorCode, Refusal } from "../types.js";
 
 /**
- * Codes of the server, and four of the client: no_answer (not within 6 s), closed (the client was
- * closed), upload_failed (the store did not take a file) and file_lost (a file cannot be read any
- * more; or not after a reload, since `storage` keeps text only).
+ * Codes of the server, and seven of the client: token_unavailable (getToken failed), unreachable (no chat server
+ * answers at the url, or it does no more), other_user (the token is that of another user than this client),
+ * no_answer (not within 6 s), closed (the client was closed), upload_failed (the store did not take a
+ * file) and file_lost (a file cannot be read any more; or not after a reload, since `storage` keeps text only).
  */
 export type ChatErrorCode =
   | ErrorCode
   | ClosingCode
+  | "token_unavailable"
+  | "unreachable"
+  | "other_user"
   | "no_answer"
   | "closed"
   | "upload_failed"
@@ -35,7 +39,7 @@ function inWords({ message, details = {} }: Pick<Refusal, "message" | "details">
   const sentences = Object.entries(details).flatMap(([field, wrong]) =>
     Array.isArray(wrong) ? [`${field}: ${wrong.join(" ")}`] : [],
   );
-  return [message, ...sentences].join(" ");
+  return [message, ...sentences.filter((one) => !message.includes(one))].join(" "); // it has them after a reload
 }
 
 /** What the methods call differently than the protocol; others are only written another way. */
@@ -61,6 +65,9 @@ const camelCase = (field: string): string => field.replace(/_(\w)/g, (_, letter:
 export function refusal(code: ChatErrorCode, message: string, retryable = false): ChatError {
   return new ChatError({ code, message, retryable });
 }
+
+/** Of a command that only reads a room: there is none of this id, or of no such id can be one. */
+export const isNowhere = ({ code }: ChatError): boolean => code === "not_found" || code === "invalid_param";
 
 export const asChatError = (error: unknown): ChatError =>
   error instanceof ChatError ? error : refusal("internal", String(error));

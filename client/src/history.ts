@@ -25,9 +25,10 @@ export class History {
     this.#changed = changed;
   }
 
-  /** Hold the end of the history. */
+  /** Hold the end of the history, unless it is held. */
   newest(): Promise<void> {
     return this.#load(async () => {
+      if (!this.#timeline.hasNewer) return undefined;
       const { messages, has_more } = await this.#page({});
       return () => this.#timeline.replace(messages, { hasOlder: has_more, hasNewer: false });
     });
@@ -37,7 +38,7 @@ export class History {
   older(): Promise<void> {
     return this.#load(async () => {
       const first = this.#timeline.messages[0];
-      if (!first || !this.#timeline.hasOlder) return () => this.#timeline.unexpect();
+      if (!first || !this.#timeline.hasOlder) return undefined;
       const { messages, has_more } = await this.#page({ before_seq: first.seq });
       return () => this.#timeline.extend(messages, { hasOlder: has_more });
     }, false);
@@ -47,7 +48,7 @@ export class History {
   newer(): Promise<void> {
     return this.#load(async () => {
       const last = this.#timeline.messages.at(-1);
-      if (!last || !this.#timeline.hasNewer) return () => this.#timeline.unexpect();
+      if (!last || !this.#timeline.hasNewer) return undefined;
       const { messages, has_more } = await this.#page({ after_seq: last.seq });
       return () => this.#timeline.extend(messages, { hasNewer: has_more });
     }, false);
@@ -67,8 +68,11 @@ export class History {
   /** Hold the end, or what was held before events were missed; nothing to do while none were. */
   async hold(): Promise<void> {
     if (this.#held) return;
-    if (this.#timeline.size === 0) return this.newest();
-    return this.#load(() => (this.#timeline.hasNewer ? this.#windowAgain() : this.#endAgain()));
+    return this.#load(async () => {
+      if (this.#held) return undefined; // by what was asked for before
+      const { size, hasNewer } = this.#timeline;
+      return size > 0 && hasNewer ? this.#windowAgain() : this.#endAgain();
+    });
   }
 
   /** Events are missing. What is held stays until `hold` has read it again. */
@@ -116,25 +120,19 @@ export class History {
   }
 
   /**
-   * `read` answers how to take what it found; that is not done if everything was reset meanwhile. What
-   * only continues a window does not hold one: of an empty one there is nothing to continue.
+   * `read` answers how to take what it found, or nothing if there is nothing to do. If events were missed meanwhile it
+   * reads again: whoever asked still waits. What only continues a window does not hold one.
    */
-  #load(read: () => Promise<() => void>, holds = true): Promise<void> {
-    const run = this.#run;
+  #load(read: () => Promise<(() => void) | undefined>, holds = true): Promise<void> {
     const work = async () => {
-      if (run !== this.#run) return;
-      this.#timeline.expect();
       this.loading = true;
-      this.#changed();
       try {
-        const take = await read();
-        if (run !== this.#run) return;
+        const take = await this.#certain(read);
+        if (!take) return;
         take();
         this.#held ||= holds;
-      } catch (error) {
-        if (run === this.#run) this.#timeline.unexpect();
-        throw error;
       } finally {
+        this.#timeline.unexpect();
         this.loading = false;
         this.#changed();
       }
@@ -142,5 +140,16 @@ export class History {
     const done = this.#queue.then(work);
     this.#queue = done.catch(() => undefined);
     return done;
+  }
+
+  /** What `read` answers when no reset came in between. */
+  async #certain<Found>(read: () => Promise<Found>): Promise<Found> {
+    for (;;) {
+      const run = this.#run;
+      this.#timeline.expect();
+      this.#changed();
+      const found = await read();
+      if (run === this.#run) return found;
+    }
   }
 }

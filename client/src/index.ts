@@ -1,9 +1,11 @@
-export { Client, type ClientOptions, createClient, type Session } from "./client.ts";
+export type { MessageChangeKind, RefusedChange, RoomChangeKind } from "./changes.ts";
+export { Client, createClient, type Session } from "./client.ts";
 export type { ConnectionState } from "./connection.ts";
 export { ChatError, type ChatErrorCode } from "./error.ts";
 export type { ChatLogger } from "./logger.ts";
 export type { MessageStatus, ShownMessage } from "./message.ts";
 export type { Observable } from "./observable.ts";
+export type { ClientOptions } from "./options.ts";
 export type { Draft } from "./outbox.ts";
 export type { Presences } from "./presences.ts";
 export type { Room } from "./room.ts";

@@ -1,3 +1,6 @@
+import { isObject } from "./args.ts";
+import { parsed } from "./json.ts";
+
 /**
  * Writes that are on their way. A page that goes may not see them done: it leaves them in localStorage,
  * which writes at once, and the next page takes them over. Files cannot be left there.
@@ -32,10 +35,15 @@ export class Journal {
   taken(): [key: string, value: unknown][] {
     try {
       const keys = Object.keys(localStorage).filter((key) => key.startsWith(this.#prefix));
-      return keys.map((whole) => {
+      return keys.flatMap((whole): [string, unknown][] => {
+        const entry = parsed(localStorage.getItem(whole));
         const key = whole.slice(this.#prefix.length);
-        this.#left.add(key);
-        return [key, (JSON.parse(localStorage.getItem(whole) ?? "{}") as { value?: unknown }).value];
+        if (isObject(entry)) {
+          this.#left.add(key);
+          return [[key, (entry as { value?: unknown }).value]];
+        }
+        localStorage.removeItem(whole);
+        return [];
       });
     } catch {
       return []; // there is none, or this page may not use it

@@ -10,6 +10,7 @@ import type {
 } from "../types.js";
 
 const ACK_TIMEOUT = 6_000;
+const OPENING = 8_000; // ms for the handshake, and as many again for the session behind it
 
 const NAMESPACES = { receipt: "/receipts", unread: "/receipts", presence: "/presence", typing: "/presence" };
 type Namespace = "/chat" | "/receipts" | "/presence";
@@ -20,6 +21,8 @@ export interface End {
   refused?: { code: ErrorCode; message: string };
   /** The server's session.closing. */
   closing?: SessionClosingData;
+  /** Why there was no session, in words of the network. */
+  failed?: string;
 }
 
 export interface LinkListener {
@@ -39,14 +42,19 @@ export class Link {
   readonly #listener: LinkListener;
   #closing: SessionClosingData | undefined;
   #ended = false;
+  #patience: ReturnType<typeof setTimeout> | undefined;
 
   constructor(url: string, listener: LinkListener) {
     this.#listener = listener;
-    const manager = new Manager(url, {
+    const { origin, pathname } = new URL(url);
+    const manager = new Manager(origin, {
+      path: `${pathname.replace(/\/+$/, "")}/socket.io`,
       transports: ["websocket"],
       reconnection: false,
       autoConnect: false,
+      timeout: OPENING,
     });
+    manager.on("open", () => this.#expect());
     const open = (namespace: Namespace): Socket => {
       // Cursors count on /chat only, and are those of the moment of its CONNECT.
       const auth = (give: (auth: object) => void) => {
@@ -56,7 +64,7 @@ export class Link {
       const socket = manager.socket(namespace, { auth });
       socket.onAny((_, event: AnyEvent) => this.#hear(event));
       socket.on("disconnect", () => this.#end({}));
-      socket.on("connect_error", (error) => this.#end(refusedBy(error)));
+      socket.on("connect_error", (error) => this.#end(whyNot(error)));
       return socket;
     };
     this.#manager = manager;
@@ -64,29 +72,41 @@ export class Link {
     for (const socket of Object.values(this.#sockets)) socket.connect();
   }
 
-  /** One command and its ack, as it came; undefined if there was none within 6 s or the link ended. */
-  async ask<Name extends keyof Commands>(
+  /**
+   * One command and its ack, as it came; undefined if there was none within 6 s or the link ended. A payload that is
+   * no JSON is refused here: it could not be sent another time either.
+   */
+  ask<Name extends keyof Commands>(
     name: Name,
     payload: Commands[Name]["payload"],
   ): Promise<Ack<Commands[Name]["answer"]> | undefined> {
-    if (this.#ended) return undefined;
+    if (this.#ended) return Promise.resolve(undefined);
     const family = name.slice(0, name.indexOf("."));
-    const namespace = (NAMESPACES as Record<string, Namespace>)[family] ?? "/chat";
-    try {
-      return (await this.#sockets[namespace]
-        .timeout(ACK_TIMEOUT)
-        .emitWithAck(name, payload)) as Ack<Commands[Name]["answer"]>;
-    } catch {
-      return undefined;
-    }
+    const socket = this.#sockets[(NAMESPACES as Record<string, Namespace>)[family] ?? "/chat"];
+    return new Promise((done) => {
+      try {
+        socket
+          .timeout(ACK_TIMEOUT)
+          .emit(name, payload, (lost: Error | null, ack: Ack<Commands[Name]["answer"]>) => done(lost ? undefined : ack));
+      } catch (error) {
+        const message = `${name} cannot be sent: ${(error as Error).message}`;
+        done({ ok: false, error: { code: "invalid_param", message, retryable: false } });
+      }
+    });
   }
 
   close(): void {
     this.#end({});
   }
 
+  /** What answers a connection without being a chat server may leave it open for ever. */
+  #expect(): void {
+    this.#patience = setTimeout(() => this.#end({ failed: "no session" }), OPENING);
+  }
+
   #hear(event: AnyEvent): void {
     if (this.#ended) return;
+    if (event.type === "session.ready") clearTimeout(this.#patience);
     if (event.type === "session.closing") this.#closing = event.data;
     this.#listener.event(event);
   }
@@ -94,13 +114,17 @@ export class Link {
   #end(why: End): void {
     if (this.#ended) return;
     this.#ended = true;
+    clearTimeout(this.#patience);
     for (const socket of Object.values(this.#sockets)) socket.disconnect();
     (this.#manager as unknown as { _close(): void })._close(); // also while it is still opening
     this.#listener.end(this.#closing ? { ...why, closing: this.#closing } : why);
   }
 }
 
-function refusedBy(error: Error): End {
-  const { message, data } = error as Error & Partial<ConnectRefusal>;
-  return data ? { refused: { code: data.code, message } } : {};
+/** Browsers do not tell a page why a WebSocket failed; Node does, as "Unexpected server response: 404". */
+function whyNot(error: Error): End {
+  const { message, data, description } = error as Error & Partial<ConnectRefusal> & { description?: unknown };
+  if (data) return { refused: { code: data.code, message } };
+  const detail = (description as { message?: unknown } | undefined)?.message;
+  return { failed: typeof detail === "string" && detail ? detail : message };
 }

@@ -1,6 +1,9 @@
-import type { Message, SystemMessage, UserMessage } from "../types.js";
+import type { Message, SentAnswer, SystemMessage, UserMessage } from "../types.js";
+import type { MessageChangeKind, MessageChanges, RefusedChange } from "./changes.ts";
 import type { ChatError } from "./error.ts";
-import { attachmentsOf, type Outbox, type Unsent } from "./outbox.ts";
+import { changedMessage } from "./overlay.ts";
+import type { Outbox } from "./outbox.ts";
+import { attachmentsOf, type Unsent } from "./unsent.ts";
 
 /** How far a message of one's own is, in this order; or it was refused. */
 export type MessageStatus =
@@ -39,6 +42,10 @@ export interface ShownFields {
   readonly epoch?: number;
   readonly version?: number;
   readonly created_at: string;
+  /** What the user did with it and the server has not answered yet, as it is shown; missing if it has. */
+  readonly pending?: readonly MessageChangeKind[];
+  /** The last of these that was refused: it is not shown any more. */
+  readonly refusedChange?: RefusedChange;
   /** 0 to 1, while files are on their way. */
   readonly progress?: number;
   /** The files themselves, while they are on their way. */
@@ -51,29 +58,56 @@ export interface ShownFields {
   discard?(): void;
 }
 
-/** A message of the server. `status` only of own ones. */
-export function shown(message: Message, own: boolean, status: MessageStatus | undefined): ShownMessage {
+export const isOwn = ({ sender_id, type }: Message, me: string): boolean => sender_id === me && type !== "system";
+
+/** A message of the server with what this user changes of it. `status` only of own ones. */
+export function shown(
+  message: Message,
+  me: string,
+  status: MessageStatus | undefined,
+  changes: MessageChanges | undefined,
+): ShownMessage {
+  const own = isOwn(message, me);
   const key = own ? message.client_msg_id : message.message_id;
-  return status ? { ...message, key, own, status } : { ...message, key, own };
+  const fields = { key, own, ...(status && { status }) };
+  if (!changes) return { ...message, ...fields };
+  const { pending, kinds, refused } = changes;
+  const marks = { ...(kinds.length > 0 && { pending: kinds }), ...(refused && { refusedChange: refused }) };
+  return { ...changedMessage(message, pending, me), ...fields, ...marks };
 }
 
-/** One that is not in the log yet. */
-export function shownUnsent(unsent: Unsent, outbox: Outbox, room_id: string, me: string): ShownMessage {
-  const { client_msg_id, created_at, text, fields, phase, error, uploads } = unsent;
-  const refused = phase === "refused";
+/** What the ack of a message says it is, before its event. */
+export function acked(unsent: Unsent, answer: SentAnswer, room_id: string, me: string): UserMessage {
+  const { message_id, seq, epoch, created_at } = answer;
+  // The event, or a page, is newer.
+  return { ...said(unsent, room_id, me), message_id, seq, epoch, created_at, version: 0 };
+}
+
+/** What is the same before and after the server knows it. */
+function said(unsent: Unsent, room_id: string, me: string): Omit<UserMessage, Unknown> {
+  const { client_msg_id, text, fields, uploads, attachments } = unsent;
   return {
-    key: client_msg_id,
-    own: true,
     client_msg_id,
     room_id,
     sender_id: me,
-    type: uploads.length || unsent.attachments.length ? "file" : "text",
+    type: uploads.length || attachments.length ? "file" : "text",
     text,
     attachments: attachmentsOf(unsent),
     mentions: fields.mentions ?? [],
     ...(fields.reply_to !== undefined && { reply_to: fields.reply_to }),
     reactions: {},
     metadata: fields.metadata ?? {},
+  };
+}
+
+/** One that is not in the log yet. */
+export function shownUnsent(unsent: Unsent, outbox: Outbox, room_id: string, me: string): ShownMessage {
+  const { client_msg_id, created_at, phase, error, uploads } = unsent;
+  const refused = phase === "refused";
+  return {
+    ...said(unsent, room_id, me),
+    key: client_msg_id,
+    own: true,
     created_at,
     status: refused ? "refused" : phase === "uploading" ? "uploading" : "sending",
     ...(uploads.length && { files: uploads.map(({ file }) => file), progress: progress(unsent) }),

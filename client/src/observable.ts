@@ -1,7 +1,12 @@
+import { functionOf } from "./args.ts";
+
 /** A value that changes: the form that React's useSyncExternalStore, Svelte, Vue and Angular take. */
 export interface Observable<T> {
   readonly value: T;
-  /** Calls the listener now and after every change; returns how to stop. */
+  /**
+   * Calls the listener now and after every change; returns how to stop. One that throws in this first call hears
+   * nothing more, and the call throws the same; what it throws later is an error of the page, and it goes on.
+   */
   subscribe(listener: (value: T) => void): () => void;
 }
 
@@ -38,9 +43,15 @@ export class Cell<T> implements Observable<T> {
 
   subscribe(listener: (value: T) => void): () => void {
     const own = (value: T) => listener(value); // the same listener may subscribe twice
+    functionOf("listener", listener);
     if (this.#listeners.size === 0) this.#told = this.value;
     this.#listeners.add(own);
-    own(this.value);
+    try {
+      own(this.value);
+    } catch (error) {
+      this.#listeners.delete(own);
+      throw error;
+    }
     return () => void this.#listeners.delete(own);
   }
 
@@ -57,6 +68,7 @@ export class Cell<T> implements Observable<T> {
     if (Object.is(value, this.#told)) return;
     this.#told = value;
     for (const listener of [...this.#listeners]) {
+      if (!this.#listeners.has(listener)) continue; // one before it ended it
       try {
         listener(value);
       } catch (error) {
@@ -76,13 +88,16 @@ export const isSame = (one: readonly unknown[], other: readonly unknown[]): bool
 export class Value<T> extends Cell<T> {
   #held: T;
 
-  constructor(value: T) {
+  readonly #check: (value: T) => T;
+
+  constructor(value: T, check: (value: T) => T = (one) => one) {
     super(() => this.#held);
     this.#held = value;
+    this.#check = check;
   }
 
   set(value: T): void {
-    if (Object.is(value, this.#held)) return;
+    if (Object.is(this.#check(value), this.#held)) return;
     this.#held = value;
     this.changed();
   }

@@ -1,85 +1,56 @@
-import type { Attachment, MessageSendPayload, SentAnswer } from "../types.js";
-import { filesOf, objectOf, userIdsOf } from "./args.ts";
-import { backoff } from "./backoff.ts";
+import type { MessageSendPayload, SentAnswer } from "../types.js";
+import { fieldsOf, filesOf, idOf, recordOf, sayable, textOf, userIdsOf } from "./args.ts";
+import { backoff, later } from "./backoff.ts";
 import type { Commander } from "./connection.ts";
 import { asChatError, type ChatError, refusal } from "./error.ts";
 import { uuid7 } from "./id.ts";
-import type { ChatStorage } from "./storage.ts";
-import { Upload } from "./upload.ts";
+import { Kept, type KeptOwner } from "./kept.ts";
+import { attachmentsOf, isDue, isKnown, isStored, isWhole, restored, stepsOf, storedOf, type Unsent, unsentOf } from "./unsent.ts";
 
 /** What is to be said. */
 export interface Draft {
   text?: string;
-  files?: readonly File[];
+  /** A Blob without a name, as a canvas or a recorder makes it, is called `image.png`, `audio.webm` or `file`. */
+  files?: readonly Blob[];
   /** message_id of the message this answers. */
   replyTo?: string;
   mentions?: readonly string[];
   metadata?: Record<string, unknown>;
 }
 
-/**
- * A message that is not durable yet.
- *
- * `sent`: on its way. `heard`: in the log, since its event came; what is left is the ack, which says
- * whether it is durable. `accepted`: the ack said that it is not, and message.status follows.
- * `refused`: for good, until the user retries or discards it.
- */
-export interface Unsent {
-  readonly client_msg_id: string;
-  readonly created_at: string;
-  readonly text: string;
-  readonly uploads: readonly Upload[];
-  readonly attachments: readonly Attachment[];
-  readonly fields: Pick<MessageSendPayload, "reply_to" | "mentions" | "metadata">;
-  phase: "uploading" | "waiting" | "sent" | "heard" | "accepted" | "refused";
-  /** Its files did not survive a reload. */
-  readonly isLost: boolean;
-  /** message.status came before the ack. */
-  durable: boolean;
-  attempts: number;
-  notBefore: number;
-  error: ChatError | undefined;
-  /** The seq behind which it was refused: there it stays, until it is sent again. */
-  after: number | undefined;
-}
+/** ms until it is asked whether what was accepted is durable by now, doubling from the one to the other. */
+const ASK_AGAIN = 60_000;
+const ASK_LAST = 900_000;
 
-type Stored = Pick<Unsent, "client_msg_id" | "created_at" | "text" | "attachments" | "fields"> & {
-  /** The client that sends it, as long as it lives. */
-  tab: string;
-  files: File[];
-  accepted: boolean;
-  after?: number;
-};
+const DRAFT = { text: textOf, files: filesOf, replyTo: idOf, mentions: userIdsOf, metadata: recordOf };
 
-export interface OutboxOwner {
+export interface OutboxOwner extends KeptOwner {
   readonly room_id: string;
   readonly connection: Commander;
-  readonly storage: ChatStorage;
-  /** The client that this is. */
-  readonly tab: string;
-  /** Keys of this room's unsent messages begin so; undefined while the user is not known. */
-  prefix: () => string | undefined;
   /** The newest of the room; undefined while that is not known. */
   seq: () => number | undefined;
+  /** Files that one message may have; undefined while that is not known. */
+  mostFiles: () => number | undefined;
   changed: () => void;
   acked: (unsent: Unsent, answer: SentAnswer) => void;
-  warn: (message: string, error: unknown) => void;
 }
 
 /**
  * The messages of one room that are not durable yet, in the order of typing. The next one leaves when
- * the one before stands in the log, and not before: a repeated one would come behind it. Files that
- * are still on their way and what was refused for good hold up nobody.
+ * the one before stands in the log, and not before: a repeated one, or one whose files are on their way,
+ * would come behind it. What was refused for good holds up nobody.
  */
 export class Outbox {
   #list: readonly Unsent[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #keys = new WeakMap<Unsent, string>();
   readonly #owner: OutboxOwner;
-  #count = 0;
+  readonly #kept: Kept<Unsent>;
+  /** One of those that are in the log is asked about. */
+  #isAsking = false;
 
   constructor(owner: OutboxOwner) {
     this.#owner = owner;
+    this.#kept = new Kept(owner);
   }
 
   get list(): readonly Unsent[] {
@@ -92,30 +63,18 @@ export class Outbox {
 
   /** Append a message; one id, however often it is sent. Throws ChatError. */
   add(draft: Draft): Unsent {
-    const { text = "", files = [], replyTo, mentions = [], metadata } = objectOf("draft", draft);
-    const mentioned = userIdsOf("mentions", mentions);
-    const unsent: Unsent = {
-      client_msg_id: uuid7(),
-      created_at: new Date().toISOString(),
-      text,
-      uploads: filesOf("files", files).map((file) => new Upload(file)),
-      attachments: [],
-      fields: {
-        ...(replyTo !== undefined && { reply_to: replyTo }),
-        ...(mentioned.length > 0 && { mentions: mentioned }),
-        ...(metadata && { metadata }),
-      },
-      phase: files.length ? "uploading" : "waiting",
-      isLost: false,
-      durable: false,
-      attempts: 0,
-      notBefore: 0,
-      error: undefined,
-      after: undefined,
+    const { text = "", files = [], replyTo, mentions = [], metadata } = fieldsOf("draft", draft, DRAFT);
+    sayable(text, files, this.#owner.mostFiles());
+    const fields = {
+      ...(replyTo !== undefined && { reply_to: replyTo }),
+      ...(mentions.length > 0 && { mentions: [...mentions] }),
+      ...(metadata && { metadata }),
     };
+    const typed = { client_msg_id: uuid7(), created_at: new Date().toISOString(), text, attachments: [], fields };
+    const unsent = unsentOf(typed, filesOf("files", files));
     this.#list = [...this.#list, unsent];
     this.#store(unsent);
-    this.#begin(unsent);
+    this.#begin();
     return unsent;
   }
 
@@ -124,29 +83,34 @@ export class Outbox {
     const known = new Set(this.#list.map(({ client_msg_id }) => client_msg_id));
     const older: Unsent[] = [];
     for (const [key, value] of entries) {
-      const unsent = restored(value as Stored);
+      if (!isStored(value)) {
+        this.#kept.drop(key);
+        continue;
+      }
+      const unsent = restored(value);
       if (known.has(unsent.client_msg_id)) continue;
-      this.#keys.set(unsent, key);
+      this.#kept.found(unsent, key);
       older.push(unsent);
     }
     this.#list = [...older, ...this.#list];
-    for (const unsent of older) this.#begin(unsent);
+    this.#begin();
   }
 
   /** The user is known: store what was added before. */
   keep(): void {
-    for (const unsent of this.#list) if (!this.#keys.has(unsent)) this.#store(unsent);
+    for (const unsent of this.#list) if (!this.#kept.has(unsent)) this.#store(unsent);
   }
 
   /** Nothing to do for a message whose files are gone: it would be sent without them. */
   retry(unsent: Unsent): void {
-    if (unsent.phase !== "refused" || unsent.isLost || !this.#list.includes(unsent)) return;
+    if (unsent.phase !== "refused" || unsent.isLost || !this.#has(unsent)) return;
     unsent.error = undefined;
     unsent.attempts = 0;
+    unsent.notBefore = 0;
     unsent.after = undefined;
-    unsent.phase = unsent.uploads.some(({ attachment }) => !attachment) ? "uploading" : "waiting";
+    unsent.phase = isWhole(unsent) ? "waiting" : "uploading";
     this.#store(unsent);
-    this.#begin(unsent);
+    this.#begin();
   }
 
   discard(unsent: Unsent): void {
@@ -155,48 +119,74 @@ export class Outbox {
     this.flush();
   }
 
-  /** The event of a message of one's own came. */
+  /** The event of a message of one's own came; also of one that was refused when it was sent again. */
   heard(client_msg_id: string): void {
     const unsent = this.get(client_msg_id);
-    if (!unsent || unsent.phase === "refused" || unsent.phase === "accepted") return;
+    if (!unsent || unsent.phase === "uploading" || unsent.phase === "accepted") return;
+    // Without its files it could not be sent again: another client sent it.
+    if (unsent.durable || !isWhole(unsent)) return this.#remove(unsent);
+    const wasRefused = unsent.phase === "refused";
     unsent.phase = "heard";
-    this.flush();
+    unsent.error = unsent.after = undefined;
+    if (wasRefused) this.#store(unsent);
+    this.#begin();
   }
 
   /** message.status came: it is durable. Its ack may still be on its way. */
   durable(client_msg_id: string): void {
     const unsent = this.get(client_msg_id);
-    if (unsent?.phase === "accepted") this.#remove(unsent);
-    else if (unsent) unsent.durable = true;
+    if (!unsent) return;
+    if (isKnown(unsent)) this.#remove(unsent);
+    else unsent.durable = true;
   }
 
-  /** message.failed came: what was accepted, as `seq`, can never be stored. */
+  /** message.failed came: what is in the log, as `seq`, can never be stored. */
   failed(client_msg_id: string, seq?: number): void {
     const unsent = this.get(client_msg_id);
-    if (unsent?.phase !== "accepted") return;
+    if (!unsent || unsent.phase === "refused" || unsent.phase === "uploading") return;
     unsent.after = seq;
-    this.#refuse(unsent, refusal("invalid_param", "The message could not be stored."));
+    this.#end(unsent, refusal("invalid_param", "The message could not be stored."));
+    this.#begin();
+  }
+
+  /** A session begins: what is durable by now is asked at once, as message.status may have been missed. */
+  resume(): void {
+    for (const unsent of this.#list) if (isKnown(unsent)) unsent.notBefore = 0;
+  }
+
+  /** Nobody sends for now: files are not carried on. */
+  close(): void {
+    clearTimeout(this.#timer);
+    for (const { uploads } of this.#list) for (const upload of uploads) upload.stop();
+  }
+
+  /** Whether a message that was typed before this time (ISO 8601) is to be sent yet. */
+  isBehind(created_at: string): boolean {
+    return this.#list.some((one) => isDue(one) && one.created_at <= created_at);
+  }
+
+  /** Do what may be done now; call it whenever the connection is there again. */
+  flush(): void {
+    if (!this.#owner.connection.online) return;
+    clearTimeout(this.#timer);
+    const { now, wait } = stepsOf(this.#list, Date.now(), this.#isAsking);
+    if (wait !== undefined) this.#timer = later(() => this.flush(), wait);
+    for (const unsent of now) void this.#step(unsent);
+  }
+
+  #begin(): void {
+    this.flush();
     this.#owner.changed();
   }
 
-  /** A session begins, and message.status may have been missed: ask what is durable by now. */
-  confirm(): void {
-    for (const unsent of this.#list) if (unsent.phase === "accepted") void this.#ask(unsent);
-  }
-
-  /** Send what may leave now; call it whenever the connection is there again. */
-  flush(): void {
-    if (!this.#owner.connection.online) return;
-    const next = due(this.#list, Date.now());
-    clearTimeout(this.#timer);
-    if (typeof next === "number") this.#timer = setTimeout(() => this.flush(), next);
-    else if (next) void this.#send(next);
-  }
-
-  #begin(unsent: Unsent): void {
-    if (unsent.phase === "uploading") void this.#carry(unsent);
-    else if (unsent.phase === "accepted") void this.#ask(unsent);
-    else this.flush();
+  async #step(unsent: Unsent): Promise<void> {
+    const isAsked = isKnown(unsent);
+    this.#isAsking ||= isAsked;
+    unsent.isBusy = true;
+    await (unsent.phase === "uploading" ? this.#carry(unsent) : this.#send(unsent));
+    unsent.isBusy = false;
+    if (isAsked) this.#isAsking = false;
+    this.flush();
     this.#owner.changed();
   }
 
@@ -204,43 +194,38 @@ export class Outbox {
     const { connection, room_id, changed } = this.#owner;
     try {
       await Promise.all(unsent.uploads.map((upload) => upload.run(connection, room_id, changed)));
+      if (unsent.phase !== "uploading") return;
       unsent.phase = "waiting";
       this.#store(unsent);
     } catch (error) {
-      this.#end(unsent, asChatError(error));
+      for (const upload of unsent.uploads) upload.stop();
+      const refused = asChatError(error);
+      // Without a connection nothing is refused: the next session goes on.
+      const isEnd = connection.online ? refused.code !== "closed" : refused.code === "file_lost";
+      if (isEnd && this.#has(unsent)) this.#end(unsent, refused);
     }
-    this.flush();
-    changed();
-  }
-
-  async #send(unsent: Unsent): Promise<void> {
-    unsent.phase = "sent";
-    try {
-      const answer = await this.#owner.connection.once("message.send", this.#payload(unsent));
-      if (this.#list.includes(unsent)) {
-        this.#acked(unsent, answer);
-        this.#owner.acked(unsent, answer);
-      }
-    } catch (error) {
-      this.#refuse(unsent, asChatError(error));
-    }
-    this.flush();
-    this.#owner.changed();
   }
 
   /** Under the same id the server sends nothing twice, and answers whether it is durable. */
-  async #ask(unsent: Unsent): Promise<void> {
-    const { connection, changed } = this.#owner;
-    if (!connection.online) return; // the next session asks
+  async #send(unsent: Unsent): Promise<void> {
+    const wasKnown = isKnown(unsent);
     try {
-      this.#acked(unsent, await connection.once("message.send", this.#payload(unsent)));
+      const answer = await this.#owner.connection.once("message.send", this.#payload(unsent));
+      if (!this.#awaits(unsent)) return;
+      this.#acked(unsent, answer);
+      if (!wasKnown) this.#owner.acked(unsent, answer);
     } catch (error) {
-      const refused = asChatError(error);
-      if (refused.retryable || refused.code === "closed") return;
-      if (refused.code === "invalid_param") this.#refuse(unsent, refused);
-      else this.#remove(unsent); // whoever may not write here any more is not told
+      if (this.#awaits(unsent)) this.#refuse(unsent, asChatError(error));
     }
-    changed();
+  }
+
+  #has(unsent: Unsent): boolean {
+    return this.#list.includes(unsent);
+  }
+
+  /** It was not discarded, nor did message.failed come meanwhile. */
+  #awaits(unsent: Unsent): boolean {
+    return this.#has(unsent) && unsent.phase !== "refused";
   }
 
   #payload(unsent: Unsent): MessageSendPayload {
@@ -253,95 +238,45 @@ export class Outbox {
   /** What is durable is done. What is not is kept, also over a reload, until that is known. */
   #acked(unsent: Unsent, { status }: SentAnswer): void {
     if (status === "queued" || unsent.durable) return this.#remove(unsent);
-    if (unsent.phase === "accepted") return;
-    unsent.phase = "accepted";
-    this.#store(unsent);
+    if (unsent.phase !== "accepted") {
+      unsent.phase = "accepted";
+      unsent.attempts = 0;
+      this.#store(unsent);
+    }
+    unsent.notBefore = Date.now() + backoff(unsent.attempts, 2 * ASK_AGAIN, ASK_LAST);
+    unsent.attempts += 1;
   }
 
   #refuse(unsent: Unsent, error: ChatError): void {
-    if (error.retryable) {
-      unsent.notBefore = Date.now() + (error.retryAfterMs ?? backoff(unsent.attempts));
-      unsent.attempts += 1;
-    }
-    if (!error.retryable && error.code !== "closed") return this.#end(unsent, error);
-    unsent.phase = "waiting";
+    if (error.retryable) return this.#later(unsent, error);
+    if (error.code === "closed") return;
+    // What is in the log and cannot be stored is refused; whoever may not write here any more is not told.
+    if (isKnown(unsent) && error.code !== "invalid_param") this.#remove(unsent);
+    else this.#end(unsent, error);
+  }
+
+  /** The others that would be asked about wait as well: they would be refused alike. */
+  #later(unsent: Unsent, { retryAfterMs }: ChatError): void {
+    unsent.notBefore = Date.now() + (retryAfterMs ?? backoff(unsent.attempts));
+    unsent.attempts += 1;
+    if (isKnown(unsent))
+      for (const one of this.#list) if (isKnown(one)) one.notBefore = Math.max(one.notBefore, unsent.notBefore);
   }
 
   #end(unsent: Unsent, error: ChatError): void {
     unsent.phase = "refused";
     unsent.error = error;
     unsent.after ??= this.#owner.seq();
-    if (this.#list.includes(unsent)) this.#store(unsent); // it may have been discarded
+    this.#store(unsent);
   }
 
   #remove(unsent: Unsent): void {
     this.#list = this.#list.filter((one) => one !== unsent);
-    const { storage, warn, changed } = this.#owner;
-    const key = this.#keys.get(unsent);
-    if (key !== undefined)
-      new Promise<void>((done) => done(storage.delete(key))).catch((error: unknown) =>
-        warn("A sent message cannot be removed from the storage.", error),
-      );
-    changed();
+    this.#kept.remove(unsent);
+    this.#owner.changed();
   }
 
   #store(unsent: Unsent): void {
-    const key = this.#key(unsent);
-    if (key === undefined) return;
-    const { client_msg_id, created_at, text, fields } = unsent;
-    const files = unsent.uploads.filter(({ attachment }) => !attachment).map(({ file }) => file);
-    const accepted = unsent.phase === "accepted";
-    const attachments = attachmentsOf(unsent);
-    const { storage, tab, warn } = this.#owner;
-    const kept = { tab, client_msg_id, created_at, text, fields, files, attachments, accepted };
-    const value: Stored = unsent.after === undefined ? kept : { ...kept, after: unsent.after };
-    new Promise<void>((done) => done(storage.set(key, value))).catch((error: unknown) =>
-      warn("An unsent message cannot be stored.", error),
-    );
+    if (this.#has(unsent)) this.#kept.put(unsent, unsent.client_msg_id, storedOf(unsent)); // else it was discarded
   }
-
-  /** In the order of typing, also beside those of another window. */
-  #key(unsent: Unsent): string | undefined {
-    const known = this.#keys.get(unsent);
-    const prefix = this.#owner.prefix();
-    if (known !== undefined || prefix === undefined) return known;
-    const count = String((this.#count += 1)).padStart(6, "0");
-    const key = `${prefix}${unsent.created_at} ${count} ${unsent.client_msg_id}`;
-    this.#keys.set(unsent, key);
-    return key;
-  }
-}
-
-/** The files of a message that the store has by now. */
-export const attachmentsOf = ({ attachments, uploads }: Unsent): Attachment[] => [
-  ...attachments,
-  ...uploads.flatMap(({ attachment }) => (attachment ? [attachment] : [])),
-];
-
-/** The message that may leave now, the milliseconds until one may, or undefined. */
-export function due(list: readonly Unsent[], now: number): Unsent | number | undefined {
-  const next = list.find(({ phase }) => phase === "waiting" || phase === "sent");
-  if (!next || next.phase === "sent") return undefined;
-  return next.notBefore > now ? next.notBefore - now : next;
-}
-
-function restored(stored: Stored): Unsent {
-  const { client_msg_id, created_at, text, fields, attachments, files, accepted } = stored;
-  const lost = files.some((file) => !(file instanceof File));
-  const phase = accepted ? "accepted" : files.length ? "uploading" : "waiting";
-  return {
-    client_msg_id,
-    created_at,
-    text,
-    fields,
-    attachments,
-    uploads: lost ? [] : files.map((file) => new Upload(file)),
-    phase: lost ? "refused" : phase,
-    isLost: lost,
-    durable: false,
-    attempts: 0,
-    notBefore: 0,
-    after: stored.after,
-    error: lost ? refusal("file_lost", "A file did not survive the reload.") : undefined,
-  };
 }

@@ -1,9 +1,12 @@
 import type { Presence, PresenceOrError } from "../types.js";
+import { MOST_WATCHED } from "./args.ts";
+import { pause } from "./backoff.ts";
 import type { Commander } from "./connection.ts";
-import { Cell, type Observable } from "./observable.ts";
+import { asChatError } from "./error.ts";
+import { Cell, isSame, type Observable } from "./observable.ts";
 
 const SOON = 100; // ms in which changes of what is watched are gathered
-const MOST = 500;
+const AGAIN = 5_000; // ms after which what was refused, though it was repeated, is tried again
 
 /** How users are, by id; those of whom nothing is known (yet) are not in it. */
 export type Presences = Readonly<Record<string, Presence>>;
@@ -18,6 +21,7 @@ export class PresenceWatch {
   readonly #strangers = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #watched = "";
+  #isWatching = false;
 
   constructor(connection: Commander, warn: (message: string, error: unknown) => void) {
     this.#connection = connection;
@@ -26,15 +30,21 @@ export class PresenceWatch {
 
   /** The presences of these users, watched while there are subscribers. */
   of(user_ids: readonly string[]): Observable<Presences> {
-    const cell = new Cell<Presences>(() => this.#pick(user_ids));
+    let presences: Presences = {};
+    const cell = new Cell<Presences>(() => (presences = this.#pick(user_ids, presences)));
     let subscribers = 0;
+    const renew = () => {
+      if (subscribers === 0) cell.changed(); // nobody told it
+    };
     return {
       get value() {
+        renew();
         return cell.value;
       },
       subscribe: (listener) => {
+        renew();
+        const stop = cell.subscribe(listener); // it may throw
         if ((subscribers += 1) === 1) this.#want(cell, user_ids);
-        const stop = cell.subscribe(listener);
         let active = true;
         return () => {
           stop();
@@ -69,9 +79,11 @@ export class PresenceWatch {
     this.#changed();
   }
 
-  #pick(user_ids: readonly string[]): Presences {
+  /** The same object while nothing of these users changed. */
+  #pick(user_ids: readonly string[], before: Presences): Presences {
     const found = user_ids.flatMap((user_id) => this.#known.get(user_id) ?? []);
-    return Object.fromEntries(found.map((one) => [one.user_id, one]));
+    const presences = Object.fromEntries(found.map((one) => [one.user_id, one]));
+    return isSame(Object.values(presences), Object.values(before)) ? before : presences;
   }
 
   #want(cell: Cell<Presences>, user_ids: readonly string[]): void {
@@ -95,16 +107,30 @@ export class PresenceWatch {
     }, SOON);
   }
 
+  /** Each call is within the limit, all together may not be. */
+  #first(user_ids: readonly string[]): string[] {
+    if (user_ids.length > MOST_WATCHED)
+      this.#warn("Subscribers want the presence of too many users; watched are only the first", MOST_WATCHED);
+    return user_ids.slice(0, MOST_WATCHED);
+  }
+
   async #watch(): Promise<void> {
-    const user_ids = [...new Set([...this.#wanted.values()].flat())].slice(0, MOST);
+    const user_ids = this.#first([...new Set([...this.#wanted.values()].flat())]);
     const watched = user_ids.join(" ");
-    if (!this.#connection.online || watched === this.#watched) return;
+    if (this.#isWatching || !this.#connection.online || watched === this.#watched) return;
     this.#watched = watched;
+    this.#isWatching = true; // one after another: a repeated one would undo a later one
     try {
-      this.take((await this.#connection.command("presence.watch", { user_ids })).presences);
+      const { presences } = await this.#connection.command("presence.watch", { user_ids });
+      const still = new Set(user_ids);
+      for (const user_id of this.#known.keys()) if (!still.has(user_id)) this.#known.delete(user_id);
+      this.take(presences);
     } catch (error) {
-      this.#watched = "";
       this.#warn("Presence cannot be watched.", error);
+      if (this.#watched === watched) this.#watched = "";
+      if (asChatError(error).code !== "closed") await pause(AGAIN);
     }
+    this.#isWatching = false;
+    this.#soon(); // for what came meanwhile
   }
 }

@@ -1,41 +1,21 @@
-import type { Commands, Cursor, LogEvent, Message, Room as RoomView, RoomCursor, SentAnswer } from "../types.js";
+import type { Commands, Cursor, LogEvent, Message, Room as RoomView, RoomCursor } from "../types.js";
+import { textOf } from "./args.ts";
+import { isAttentive, onAttention } from "./attention.ts";
 import { backoff, pause } from "./backoff.ts";
-import type { Commander } from "./connection.ts";
-import { asChatError } from "./error.ts";
+import { Changes } from "./changes.ts";
+import { asChatError, type ChatError, isNowhere } from "./error.ts";
 import { History } from "./history.ts";
+import { acked, shown, type ShownMessage } from "./message.ts";
 import { Cell, isSame, Value } from "./observable.ts";
-import { attachmentsOf, Outbox, type Unsent } from "./outbox.ts";
+import { Outbox } from "./outbox.ts";
+import { changedRoom } from "./overlay.ts";
 import type { Position } from "./position.ts";
 import { Replica } from "./replica.ts";
+import type { RoomOwner, UnsentKind } from "./room-owner.ts";
 import type { RoomState } from "./room-state.ts";
 import { Rows } from "./rows.ts";
-import type { ChatStorage } from "./storage.ts";
 
 type InRoom<Name extends keyof Commands> = Omit<Commands[Name]["payload"], "room_id">;
-
-/** What a room needs of the client. */
-export interface RoomOwner {
-  readonly connection: Commander;
-  readonly storage: ChatStorage;
-  /** The client that this is, among those that share the storage. */
-  readonly tab: string;
-  /** The user; "" before the first session. */
-  readonly me: string;
-  /** Keys of a room's unsent messages begin so; undefined while the user is not known. */
-  outboxPrefix(room_id: string): string | undefined;
-  keepDraft(room_id: string, text: string): void;
-  name(user_id: string): string | undefined;
-  met(members: readonly { user_id: string; name?: string }[]): void;
-  /** The room as the list shows it changed. */
-  changed(): void;
-  /** The room needs a snapshot. */
-  want(core: RoomCore): void;
-  /** Something arrived, or was read if `isRead`, that the server does not know yet. */
-  report(isRead?: boolean): void;
-  /** Events that waited for a snapshot count now. */
-  heard(events: readonly LogEvent[]): void;
-  warn(message: string, error: unknown): void;
-}
 
 /** A room from within: events and answers go in, its state comes out, and what is missing is fetched. */
 export class RoomCore {
@@ -45,7 +25,8 @@ export class RoomCore {
   readonly replica = new Replica();
   readonly history: History;
   readonly outbox: Outbox;
-  readonly draft = new Value("");
+  readonly changes: Changes;
+  readonly draft = new Value("", (text) => textOf("text", text));
   /** Its members were read: names that are not known by now, the server does not know. */
   isMet = false;
   readonly #rows: Rows;
@@ -56,6 +37,10 @@ export class RoomCore {
   #toldRead = 0;
   #loading = false;
   #isToLoad = false;
+  /** What is in view of a page that nobody looks at. */
+  #seen = 0;
+  #unsee: (() => void) | undefined;
+  #shown: { view: RoomView | undefined; changes: Changes["list"]; as: RoomView | undefined } | undefined;
 
   constructor(room_id: string, owner: RoomOwner) {
     const changed = () => this.state.changed();
@@ -63,28 +48,46 @@ export class RoomCore {
     this.owner = owner;
     this.state = new Cell(() => this.#compute());
     this.history = new History(owner.connection, room_id, this.replica.timeline, changed);
+    const { connection, kept } = owner;
+    const warn = (message: string, error: unknown) => owner.warn(message, error);
+    const common = { room_id, connection, storage: kept.storage, tab: kept.tab, warn };
     this.outbox = new Outbox({
-      room_id,
-      connection: owner.connection,
-      storage: owner.storage,
-      tab: owner.tab,
-      prefix: () => owner.outboxPrefix(room_id),
+      ...common,
+      prefix: () => kept.prefix("outbox", room_id),
       seq: () => this.replica.view?.seq,
-      changed,
-      acked: (unsent, answer) => this.#acked(unsent, answer),
-      warn: (message, error) => owner.warn(message, error),
+      mostFiles: () => owner.mostFiles,
+      changed: () => {
+        changed();
+        this.changes.flush(); // it may have waited for a message
+      },
+      acked: (unsent, answer) => this.replica.timeline.acked(acked(unsent, answer, room_id, owner.me)),
     });
-    this.#rows = new Rows(room_id, this.replica, this.outbox);
-    let kept = this.draft.value;
+    this.changes = new Changes({
+      ...common,
+      prefix: () => kept.prefix("change", room_id),
+      isBehind: (created_at) => this.outbox.isBehind(created_at),
+      answered: (message) => this.take(message),
+      changed: () => {
+        changed();
+        owner.changed();
+      },
+    });
+    this.#rows = new Rows(room_id, this.replica, this.outbox, this.changes);
+    let draft = this.draft.value;
     this.draft.subscribe((text) => {
-      if (text !== kept) owner.keepDraft(room_id, (kept = text));
+      if (text !== draft) kept.keepDraft(room_id, (draft = text));
       changed();
     });
   }
 
-  /** The room as the server shows it; undefined while it is unknown, or not the user's. */
+  /** The room with what this user changes of it; undefined while it is unknown, or not the user's. */
   get view(): RoomView | undefined {
-    return this.#gone ? undefined : this.replica.view;
+    if (this.#gone) return undefined;
+    const { view } = this.replica;
+    const changes = this.changes.list;
+    if (this.#shown?.view !== view || this.#shown?.changes !== changes)
+      this.#shown = { view, changes, as: view && changedRoom(view, changes) };
+    return this.#shown.as;
   }
 
   get cursor(): RoomCursor | undefined {
@@ -131,6 +134,7 @@ export class RoomCore {
     return () => {
       if (watching) this.#watchers -= 1;
       watching = false;
+      if (this.#watchers === 0) this.#forgetSeen();
       this.#trim();
     };
   }
@@ -193,16 +197,33 @@ export class RoomCore {
 
   /** A session begins: what is unsent goes out first. Receipts are not repeated, so they are read. */
   online(): void {
-    this.outbox.keep();
-    this.outbox.confirm();
+    this.outbox.resume();
+    this.changes.flush(); // before messages that were typed later
     this.outbox.flush();
     this.replica.members.loaded = false;
     if (this.#watchers > 0) void this.#load();
     this.#moved();
   }
 
+  /** It is known who the user is: store what is unsent. */
+  keep(): void {
+    this.outbox.keep();
+    this.changes.keep();
+  }
+
+  /** What a closed page left unsent. */
+  restore(kind: UnsentKind, entries: readonly [key: string, stored: unknown][]): void {
+    (kind === "outbox" ? this.outbox : this.changes).restore(entries);
+  }
+
   offline(): void {
     this.types([]);
+  }
+
+  /** The client leaves: whoever waits for a change is told. */
+  close(error: ChatError): void {
+    this.outbox.close();
+    this.changes.close(error);
   }
 
   settle(state: Partial<Pick<RoomView, "muted" | "hidden" | "role">>): void {
@@ -216,7 +237,24 @@ export class RoomCore {
     this.#moved();
   }
 
-  read(seq: number): void {
+  /** Everything up to `seq` is in view: it is read by whoever looks, or once somebody does. */
+  see(seq: number): void {
+    if (isAttentive()) return this.#read(seq);
+    this.#seen = Math.max(this.#seen, seq);
+    this.#unsee ??= onAttention(() => {
+      const seen = this.#seen;
+      this.#forgetSeen();
+      this.#read(seen);
+    });
+  }
+
+  #forgetSeen(): void {
+    this.#unsee?.();
+    this.#unsee = undefined;
+    this.#seen = 0;
+  }
+
+  #read(seq: number): void {
     if (!this.replica.read(seq, this.owner.me)) return;
     this.#moved();
     this.owner.report(true);
@@ -235,6 +273,11 @@ export class RoomCore {
 
   durable(client_msg_id: string): void {
     this.outbox.durable(client_msg_id);
+  }
+
+  /** A message as it is shown outside of the list, where its status is not known. */
+  show(message: Message): ShownMessage {
+    return shown(message, this.owner.me, undefined, this.changes.of(message.message_id));
   }
 
   /** The answer of a command on a message may come before its event. */
@@ -290,28 +333,6 @@ export class RoomCore {
     this.owner.report();
   }
 
-  #acked(unsent: Unsent, { message_id, seq, epoch, created_at }: SentAnswer): void {
-    const { client_msg_id, text, fields } = unsent;
-    const attachments = attachmentsOf(unsent);
-    this.replica.timeline.acked({
-      message_id,
-      client_msg_id,
-      room_id: this.room_id,
-      seq,
-      epoch,
-      sender_id: this.owner.me,
-      type: attachments.length ? "file" : "text",
-      text,
-      attachments,
-      mentions: fields.mentions ?? [],
-      ...(fields.reply_to !== undefined && { reply_to: fields.reply_to }),
-      reactions: {},
-      metadata: fields.metadata ?? {},
-      version: 0, // the event, or a page, is newer
-      created_at,
-    });
-  }
-
   /** Messages and members, tried again while somebody watches. */
   async #load(): Promise<void> {
     this.#isToLoad = true;
@@ -326,7 +347,7 @@ export class RoomCore {
         members.loaded &&= !this.#isToLoad;
       } catch (error) {
         const refused = asChatError(error);
-        if (refused.code === "not_found") this.lose();
+        if (isNowhere(refused)) this.lose();
         else this.owner.warn("A room cannot be loaded.", refused);
         if (!refused.retryable) break;
         this.#isToLoad = true;
@@ -347,6 +368,13 @@ export class RoomCore {
     return this.#gone ? { hasOlder: false, hasNewer: false } : { hasOlder, hasNewer };
   }
 
+  /** What the room is to this user. */
+  #standing(): Pick<RoomState, "unread" | "role" | "muted" | "hidden" | "frozen" | "pending"> {
+    const { unread = 0, role, muted = false, hidden = false, frozen = false } = this.view ?? {};
+    const { kinds } = this.changes;
+    return { unread, role, muted, hidden, frozen, ...(kinds.length > 0 && { pending: kinds }) };
+  }
+
   #compute(): RoomState {
     const { members } = this.replica;
     const { view, partner } = this;
@@ -364,11 +392,7 @@ export class RoomCore {
       members: members.list,
       receipts: this.#receipts,
       typing: this.#typing,
-      unread: view?.unread ?? 0,
-      role: view?.role,
-      muted: view?.muted ?? false,
-      hidden: view?.hidden ?? false,
-      frozen: view?.frozen ?? false,
+      ...this.#standing(),
       draft: this.draft.value,
     };
   }

@@ -1,4 +1,5 @@
 import type { Cursor, Member, Role, Room as RoomView } from "../types.js";
+import type { RoomChangeKind } from "./changes.ts";
 import type { ShownMessage } from "./message.ts";
 
 /** All that is known of a room. Each part is the same object until it changes. */
@@ -27,6 +28,8 @@ export interface RoomState {
   readonly role: Role | undefined;
   readonly muted: boolean;
   readonly hidden: boolean;
+  /** Which of these the server has not answered yet; missing if it has. */
+  readonly pending?: readonly RoomChangeKind[];
   readonly frozen: boolean;
   readonly draft: string;
 }

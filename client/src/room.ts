@@ -1,7 +1,7 @@
-import type { Message, Role, RoomUpdatePayload } from "../types.js";
-import { objectOf, seqOf, userIdsOf } from "./args.ts";
+import type { Role, RoomUpdatePayload } from "../types.js";
+import { fieldsOf, flagOf, idOf, numberOf, recordOf, seqOf, textOf, userIdsOf } from "./args.ts";
 import { Links } from "./links.ts";
-import { shown, type ShownMessage } from "./message.ts";
+import type { ShownMessage } from "./message.ts";
 import type { Observable, Value } from "./observable.ts";
 import type { Draft } from "./outbox.ts";
 import type { RoomCore } from "./room-core.ts";
@@ -10,9 +10,13 @@ import type { RoomState } from "./room-state.ts";
 const TYPING = 3_000; // ms between two signals while one types
 const TYPING_ENDS = 8_000; // ms after which the server forgets one
 
+/** What it may be, the server says. */
+const roleOf = (role: Role): Role => idOf("role", role) as Role;
+
 /**
- * One room. Methods that change it resolve when the server has done so, and reject with ChatError;
- * `send` stands in the state at once.
+ * One room. Methods that change it resolve when the server has done so, and reject with ChatError. What `send`, `edit`,
+ * `delete`, `react`, `mute` and `hide` do stands in the state at once, marked as pending, and goes out in order, also
+ * after a reload; what is refused is taken back.
  */
 export class Room {
   readonly room_id: string;
@@ -39,14 +43,14 @@ export class Room {
       async add(user_ids, role) {
         await core.command("member.add", {
           user_ids: userIdsOf("userIds", user_ids),
-          ...(role && { role }),
+          ...(role !== undefined && { role: roleOf(role) }),
         });
       },
       async remove(user_ids) {
         await core.command("member.remove", { user_ids: userIdsOf("userIds", user_ids) });
       },
       async setRole(user_id, role) {
-        await core.command("member.update", { user_id, role });
+        await core.command("member.update", { user_id: idOf("userId", user_id), role: roleOf(role) });
       },
     };
   }
@@ -72,20 +76,20 @@ export class Room {
   }
 
   /** Show the end of the history. */
-  async newest(): Promise<void> {
-    const { history, replica } = this.#core;
-    if (replica.timeline.hasNewer) await history.newest();
+  newest(): Promise<void> {
+    return this.#core.history.newest();
   }
 
   /** A message by its id if it is loaded, without a search among all. */
   held(message_id: string): ShownMessage | undefined {
-    const message = this.#core.replica.timeline.get(message_id);
-    return message && this.#shown(message);
+    const message = this.#core.replica.timeline.get(textOf("messageId", message_id));
+    return message && this.#core.show(message);
   }
 
   /** A message by its id, also one that is not loaded. */
   async message(message_id: string): Promise<ShownMessage> {
-    return this.#shown((await this.#core.command("message.get", { message_id })).message);
+    const { message } = await this.#core.command("message.get", { message_id: idOf("messageId", message_id) });
+    return this.#core.show(message);
   }
 
   /**
@@ -103,29 +107,31 @@ export class Room {
     message_id: string,
     change: { text?: string; mentions?: string[]; metadata?: Record<string, unknown> },
   ): Promise<void> {
-    const { mentions, ...rest } = objectOf("change", change);
-    const named = mentions === undefined ? {} : { mentions: userIdsOf("mentions", mentions) };
-    const { message } = await this.#core.command("message.edit", { message_id, ...rest, ...named });
-    this.#core.take(message);
+    idOf("messageId", message_id);
+    const checked = fieldsOf("change", change, { text: textOf, mentions: userIdsOf, metadata: recordOf });
+    await this.#core.changes.make({ name: "message.edit", payload: { message_id, ...checked } });
   }
 
   async delete(message_id: string): Promise<void> {
-    const { message } = await this.#core.command("message.delete", { message_id });
-    this.#core.take(message);
+    await this.#core.changes.make({ name: "message.delete", payload: { message_id: idOf("messageId", message_id) } });
   }
 
   async react(message_id: string, emoji: string, on = true): Promise<void> {
-    const { message } = await this.#core.command("message.react", { message_id, emoji, on });
-    this.#core.take(message);
+    const payload = { message_id: idOf("messageId", message_id), emoji: idOf("emoji", emoji), on: flagOf("on", on) };
+    await this.#core.changes.make({ name: "message.react", payload });
   }
 
-  /** The user has seen everything up to this seq: call it for what is visible in a focused window. */
+  /**
+   * The user has seen everything up to this seq, or the last one: call it for what is in view. In a page whose
+   * window is hidden or has no focus nobody reads: it counts once it has, if the room is still watched.
+   */
   markVisible(seq: number): void {
-    this.#core.read(seqOf("seq", seq));
+    this.#core.see(seqOf("seq", seq));
   }
 
   /** The user types: call it at every key. `false`: not any more. */
   typing(on = true): void {
+    flagOf("on", on);
     const now = Date.now();
     const since = now - this.#typed;
     if (since < TYPING ? on : !on && since > TYPING_ENDS) return;
@@ -136,30 +142,27 @@ export class Room {
 
   /** Another name, metadata or frozen. */
   async update(change: Omit<RoomUpdatePayload, "room_id">): Promise<void> {
-    await this.#core.command("room.update", objectOf("change", change));
+    const checks = { name: textOf, metadata: recordOf, frozen: flagOf, version: numberOf };
+    await this.#core.command("room.update", fieldsOf("change", change, checks));
   }
 
   /** The last owner of a group names another. */
   async leave(newOwner?: string): Promise<void> {
-    await this.#core.command("room.leave", newOwner === undefined ? {} : { new_owner: newOwner });
+    await this.#core.command("room.leave", newOwner === undefined ? {} : { new_owner: idOf("newOwner", newOwner) });
   }
 
   /** Count it in no total. */
   async mute(muted = true): Promise<void> {
-    await this.#core.command("room.mute", { muted });
+    await this.#core.changes.make({ name: "room.mute", payload: { muted: flagOf("muted", muted) } });
   }
 
   /** Leave it out of the list until somebody else writes. */
   async hide(hidden = true): Promise<void> {
-    await this.#core.command("room.hide", { hidden });
+    await this.#core.changes.make({ name: "room.hide", payload: { hidden: flagOf("hidden", hidden) } });
   }
 
   /** An address of a file that works for some minutes; asked for once in that time. */
-  fileUrl(message_id: string, attachment_id: string): Promise<string> {
-    return this.#links.url(message_id, attachment_id);
-  }
-
-  #shown(message: Message): ShownMessage {
-    return shown(message, message.sender_id === this.#core.owner.me && message.type !== "system", undefined);
+  async fileUrl(message_id: string, attachment_id: string): Promise<string> {
+    return this.#links.url(idOf("messageId", message_id), idOf("attachmentId", attachment_id));
   }
 }

@@ -1,7 +1,8 @@
 import type { AnyEvent, Room as RoomView, RoomCursor, Totals } from "../types.js";
 import { Cell, isSame, type Observable } from "./observable.ts";
 import type { Position } from "./position.ts";
-import { RoomCore, type RoomOwner } from "./room-core.ts";
+import { RoomCore } from "./room-core.ts";
+import type { RoomOwner } from "./room-owner.ts";
 import { Snapshots } from "./snapshots.ts";
 
 const MOST_CURSORS = 500;

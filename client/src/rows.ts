@@ -1,12 +1,15 @@
 import type { Message } from "../types.js";
-import { type MessageStatus, shown, type ShownMessage, shownUnsent } from "./message.ts";
+import type { Changes, MessageChanges } from "./changes.ts";
+import { isOwn, type MessageStatus, shown, type ShownMessage, shownUnsent } from "./message.ts";
 import { isSame } from "./observable.ts";
-import type { Outbox, Unsent } from "./outbox.ts";
+import type { Outbox } from "./outbox.ts";
 import type { Replica } from "./replica.ts";
+import type { Unsent } from "./unsent.ts";
 
 interface Row {
   readonly message: Message;
   readonly status: MessageStatus | undefined;
+  readonly changes: MessageChanges | undefined;
   readonly shown: ShownMessage;
 }
 
@@ -15,14 +18,16 @@ export class Rows {
   readonly #room_id: string;
   readonly #replica: Replica;
   readonly #outbox: Outbox;
+  readonly #changes: Changes;
   /** Of the messages of the log. */
   #rows: readonly Row[] = [];
   #list: readonly ShownMessage[] = [];
 
-  constructor(room_id: string, replica: Replica, outbox: Outbox) {
+  constructor(room_id: string, replica: Replica, outbox: Outbox, changes: Changes) {
     this.#room_id = room_id;
     this.#replica = replica;
     this.#outbox = outbox;
+    this.#changes = changes;
   }
 
   list(me: string): readonly ShownMessage[] {
@@ -32,13 +37,13 @@ export class Rows {
     const before = this.#rows;
     const shift = messages.length - before.length;
     this.#rows = messages.map((message, index) => {
-      const own = message.sender_id === me && message.type !== "system";
-      const status = own ? this.#status(message, reached) : undefined;
+      const status = isOwn(message, me) ? this.#status(message, reached) : undefined;
+      const changes = this.#changes.of(message.message_id);
       // Where it stood, or as many places further as there are more: of 10,000 few have changed.
       const there = before[index];
       const old = there?.message === message ? there : before[index - shift];
-      if (old?.message === message && old.status === status) return old;
-      return { message, status, shown: shown(message, own, status) };
+      if (old?.message === message && old.status === status && old.changes === changes) return old;
+      return { message, status, changes, shown: shown(message, me, status, changes) };
     });
     const rows = this.#rows.map((row) => row.shown);
     for (const [place, one] of this.#unsent(me).reverse())

@@ -1,7 +1,7 @@
 import type { Commands, Room as RoomView } from "../types.js";
 import { backoff, pause } from "./backoff.ts";
 import type { Commander } from "./connection.ts";
-import { asChatError } from "./error.ts";
+import { asChatError, isNowhere } from "./error.ts";
 import type { RoomCore } from "./room-core.ts";
 
 const SOON = 20; // ms in which rooms are gathered
@@ -58,7 +58,9 @@ export class Snapshots {
       this.#wanted.clear();
       try {
         if (cores.length > FEW) await this.all();
-        await Promise.all(cores.filter(({ replica }) => replica.stale).slice(0, FEW).map(this.#read));
+        const stale = cores.filter(({ replica }) => replica.stale);
+        for (let first = 0; first < stale.length; first += FEW)
+          await Promise.all(stale.slice(first, first + FEW).map(this.#read));
         this.#attempt = 0;
       } catch (error) {
         this.#warn("Rooms cannot be read; trying again.", error);
@@ -75,7 +77,7 @@ export class Snapshots {
       const { room } = await this.#connection.command("room.get", { room_id: core.room_id });
       this.#learn(room);
     } catch (error) {
-      if (asChatError(error).code !== "not_found") throw error;
+      if (!isNowhere(asChatError(error))) throw error;
       core.lose();
     }
   };

@@ -1,4 +1,7 @@
 import { Journal } from "./journal.ts";
+import { parsed } from "./json.ts";
+
+const PATIENCE = 10_000; // ms
 
 /**
  * Where unsent messages and drafts survive a reload. Values are JSON, or whatever the store can
@@ -12,7 +15,7 @@ export interface ChatStorage {
 }
 
 /** Begin of the keys of one user: no user's is that of another, whatever their ids are made of. */
-export function keyPrefix(userId: string, kind: "outbox" | "draft" | "tab"): string {
+export function keyPrefix(userId: string, kind: "outbox" | "change" | "draft" | "tab"): string {
   return `rts-chat/${encodeURIComponent(userId)}/${kind}/`;
 }
 
@@ -28,17 +31,46 @@ export function memoryStorage(): ChatStorage {
   };
 }
 
-/** localStorage, or anything of its form: text and drafts, no files. */
-export function webStorage(store: Storage = localStorage): ChatStorage {
+/** A storage whose promises reject after `PATIENCE`: one that never settles would hold up what waits for it. */
+export function patient(storage: ChatStorage): ChatStorage {
+  return {
+    set: (key, value) => answered(storage.set(key, value)),
+    delete: (key) => answered(storage.delete(key)),
+    entries: (prefix) => answered(storage.entries(prefix)),
+  };
+}
+
+function answered<T>(work: T | Promise<T>): T | Promise<T> {
+  if (typeof (work as { then?: unknown } | undefined)?.then !== "function") return work;
+  return new Promise<T>((done, fail) => {
+    const timer = setTimeout(() => fail(new Error("The storage does not answer.")), PATIENCE);
+    const end = () => clearTimeout(timer);
+    Promise.resolve(work).then(done, fail).finally(end);
+  });
+}
+
+/** localStorage, or anything of its form: text and drafts, no files. Throws TypeError where there is none. */
+export function webStorage(store = localStorageOf()): ChatStorage {
+  if (!store)
+    throw new TypeError("webStorage() needs localStorage, which does not exist here; memoryStorage() works everywhere.");
   return {
     set: (key, value) => store.setItem(key, JSON.stringify(value)),
     delete: (key) => store.removeItem(key),
     entries(prefix) {
       const keys = Array.from({ length: store.length }, (_, index) => store.key(index) ?? "");
       const ours = keys.filter((key) => key.startsWith(prefix)).sort();
-      return ours.map((key) => [key, JSON.parse(store.getItem(key) ?? "null")]);
+      return ours.map((key) => [key, parsed(store.getItem(key))]);
     },
   };
+}
+
+/** A browser that blocks it throws when it is only read. */
+function localStorageOf(): Storage | undefined {
+  try {
+    return (globalThis as { localStorage?: Storage }).localStorage;
+  } catch {
+    return undefined;
+  }
 }
 
 /** IndexedDB: files as well. What is not written yet when the page goes, but for files, is not lost either. */

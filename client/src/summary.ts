@@ -130,8 +130,8 @@ function latest(message: Message): Partial<RoomView> {
 const relatest = (view: RoomView, message: Message): Partial<RoomView> =>
   view.last_message?.message_id === message.message_id ? latest(message) : {};
 
-/** As the server cuts it: by code points, not in the middle of an emoji. */
-function preview({ text, attachments }: Message): string {
-  const whole = text || (attachments[0]?.name ?? "");
-  return whole.length <= PREVIEW ? whole : Array.from(whole).slice(0, PREVIEW).join("");
-}
+const preview = ({ text, attachments }: Message): string => cut(text || (attachments[0]?.name ?? ""));
+
+/** As the server cuts a preview: by code points, not in the middle of an emoji. */
+export const cut = (text: string): string =>
+  text.length <= PREVIEW ? text : Array.from(text).slice(0, PREVIEW).join("");

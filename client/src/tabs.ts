@@ -48,6 +48,7 @@ class LockedTabs implements Tabs {
     const channel = (this.#channel = new BroadcastChannel(this.#prefix));
     channel.onmessage = ({ data }) => this.follow(String(data));
     await this.#hold();
+    if (this.#channel !== channel) return; // it was ended meanwhile
     channel.postMessage(id); // only now: who follows an id before its lock is held takes it for closed
     const { held = [] } = await navigator.locks.query();
     for (const { name = "" } of held) if (name.startsWith(this.#prefix)) this.follow(name.slice(this.#prefix.length));
@@ -118,7 +119,7 @@ class BeatingTabs implements Tabs {
     const { id, storage, closed } = this.#options;
     await storage.set(this.#prefix + id, Date.now());
     const times = await storage.entries(this.#prefix);
-    const old = times.filter(([, time]) => Number(time) < Date.now() - SILENT);
+    const old = times.filter(([, time]) => !(Number(time) >= Date.now() - SILENT));
     const living = new Set(times.filter((one) => !old.includes(one)).map(([key]) => key.slice(this.#prefix.length)));
     const silent = [...this.#followed].filter((one) => !living.has(one));
     for (const one of living) this.follow(one);

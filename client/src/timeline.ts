@@ -1,4 +1,5 @@
 import type { LogEvent, Message, MessageReactedData } from "../types.js";
+import { reacted } from "./reactions.ts";
 
 const MOST_UNWATCHED = 200;
 const KEPT = 100; // messages of a room that nobody looks at
@@ -150,12 +151,7 @@ export class Timeline {
   #react({ message_id, version, reaction, counts }: MessageReactedData): void {
     const message = this.#messages.get(message_id);
     if (!message || version <= message.version) return;
-    const { emoji, user_id, on } = reaction;
-    const { [emoji]: before, ...others } = message.reactions;
-    const users = (before?.user_ids ?? []).filter((one) => one !== user_id);
-    const count = counts[emoji] ?? 0;
-    const user_ids = on ? [...users, user_id] : users;
-    const reactions = count ? { ...message.reactions, [emoji]: { count, user_ids } } : others;
+    const reactions = reacted(message.reactions, reaction, counts[reaction.emoji] ?? 0);
     this.#set({ ...message, version, reactions });
   }
 

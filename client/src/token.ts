@@ -7,6 +7,7 @@ const EARLY = 0.2; // of its life a token is renewed before its end
 const LEAST_EARLY = 5_000;
 const LEAST_WAIT = 1_000; // a getToken that returns the old token again is not asked in a loop
 const LONGEST_TIMER = 2 ** 31 - 1;
+const EXACT = 500; // ms by which the end of the same token may seem to move
 
 /** A token, or a rejection after `patience` ms: a request that hangs must not hang the client. */
 export async function fetchToken(getToken: GetToken, patience = 20_000): Promise<string> {
@@ -18,6 +19,17 @@ export async function fetchToken(getToken: GetToken, patience = 20_000): Promise
     return tokenOf(await Promise.race([getToken(), late]));
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Whom a token is for: `sub` of a JWT; undefined of what is none. */
+export function subjectOf(token: string): string | undefined {
+  try {
+    const claims = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
+    const { sub } = JSON.parse(atob(claims)) as { sub?: unknown };
+    return typeof sub === "string" && sub !== "" ? sub : undefined;
+  } catch {
+    return undefined;
   }
 }
 
@@ -35,6 +47,8 @@ export class TokenRenewal {
   readonly #leastWait: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #run = 0;
+  #ends = 0; // of the token in use, by our clock
+  #isTold = false;
 
   constructor(
     getToken: GetToken,
@@ -51,6 +65,7 @@ export class TokenRenewal {
   /** The token of the session lives so long from now (ms, by the server's clock). */
   start(life: number): void {
     this.stop();
+    this.#ends = Date.now() + life;
     const run = this.#run;
     const wait = Math.max(this.#leastWait, life - Math.max(life * EARLY, Math.min(LEAST_EARLY, life / 2)));
     this.#timer = setTimeout(() => void this.#renew(run), Math.min(wait, LONGEST_TIMER));
@@ -65,12 +80,24 @@ export class TokenRenewal {
     for (let attempt = 0; run === this.#run; attempt += 1) {
       try {
         const life = await this.#give(await fetchToken(this.#getToken));
-        if (run === this.#run) this.start(life);
+        if (run !== this.#run) return;
+        this.#compare(Date.now() + life);
+        this.start(life);
         return;
       } catch (error) {
+        if (run !== this.#run) return;
         this.#warn("The token cannot be renewed; trying again.", error);
         await pause(backoff(attempt));
       }
     }
+  }
+  /** Told once until there is a fresher one. */
+  #compare(ends: number): void {
+    const isFresher = ends > this.#ends + EXACT;
+    if (!isFresher && !this.#isTold) {
+      const when = new Date(ends).toISOString();
+      this.#warn("getToken returned a token that ends no later than the one in use: the session ends with it, at", when);
+    }
+    this.#isTold = !isFresher;
   }
 }

@@ -47,3 +47,10 @@ test("details have the argument's name, so that a form can show it there", () =>
     details: { userIds: ["Expected a list of user ids, not the text \"bob\"."] },
   });
 });
+
+test("an id that the server would refuse is refused where it is watched, and so are more than it takes", async () => {
+  for (const bad of ["bad id", "", "é", "x".repeat(129)]) await refused("userIds", () => chat.presence(["bob", bad]));
+  const people = Array.from({ length: 501 }, (_, index) => `user-${index}`);
+  assert.throws(() => chat.presence(people), { details: { userIds: ["At most 500 users can be watched, not 501."] } });
+  assert.ok(chat.presence([...people.slice(1), "user-1"]));
+});

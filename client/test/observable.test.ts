@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Emitter } from "../src/emitter.ts";
 import { Cell, Value } from "../src/observable.ts";
 
 test("a subscriber gets the value at once, and changes of one task together", async () => {
@@ -30,4 +31,34 @@ test("a computed value is told only when it is another one", async () => {
   cell.changed();
   await Promise.resolve();
   assert.deepEqual(seen, [false, true]);
+});
+
+test("a listener that throws in its first call hears nothing more, and the call throws the same", async () => {
+  const value = new Value(1);
+  let calls = 0;
+  const listener = () => {
+    calls += 1;
+    throw new Error("broken");
+  };
+  assert.throws(() => value.subscribe(listener), /broken/);
+  value.set(2);
+  await Promise.resolve();
+  assert.equal(calls, 1);
+});
+
+test("a listener that another one ends in the same round is not called any more", async () => {
+  const value = new Value(1);
+  const emitter = new Emitter<{ said: number }>();
+  const heard: string[] = [];
+  const stops: (() => void)[] = [];
+  value.subscribe((one) => {
+    if (one === 2) stops[0]?.();
+  });
+  stops.push(value.subscribe((one) => heard.push(`value ${one}`)));
+  emitter.on("said", () => stops[1]?.());
+  stops.push(emitter.on("said", (one) => heard.push(`said ${one}`)));
+  value.set(2);
+  emitter.emit("said", 2);
+  await Promise.resolve();
+  assert.deepEqual(heard, ["value 1"]);
 });

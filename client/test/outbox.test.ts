@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
-import { test } from "node:test";
+import { afterEach, test } from "node:test";
 import type { MessageSendPayload, SentAnswer } from "../types.js";
 import type { Commander } from "../src/connection.ts";
 import { ChatError, refusal } from "../src/error.ts";
-import { due, Outbox, type Unsent } from "../src/outbox.ts";
+import { Outbox } from "../src/outbox.ts";
 import { type ChatStorage, memoryStorage } from "../src/storage.ts";
+import { until } from "./wire.ts";
 
 const PREFIX = "chat/alice/outbox/r/";
 
@@ -38,9 +39,16 @@ class Wire {
   }
 }
 
-function outbox(wire: Wire, storage: ChatStorage = memoryStorage()): Outbox {
-  const nothing = () => undefined;
-  return new Outbox({
+const opened: Outbox[] = [];
+
+afterEach(() => {
+  for (const box of opened.splice(0)) box.close();
+});
+
+const nothing = () => undefined;
+
+function outbox(wire: Wire, storage: ChatStorage = memoryStorage(), changed: () => void = nothing, most?: number): Outbox {
+  const box = new Outbox({
     room_id: "r",
     get connection() {
       return wire.connection;
@@ -49,10 +57,13 @@ function outbox(wire: Wire, storage: ChatStorage = memoryStorage()): Outbox {
     tab: "tab",
     prefix: () => PREFIX,
     seq: () => undefined,
-    changed: nothing,
+    mostFiles: () => most,
+    changed,
     acked: nothing,
     warn: (_, error) => assert.fail(String(error)),
   });
+  opened.push(box);
+  return box;
 }
 
 const AGAIN = new ChatError({ code: "unavailable", message: "", retryable: true, retry_after_ms: 5 });
@@ -125,6 +136,47 @@ test("unsent messages survive a reload, in order, each under its id", async () =
   assert.deepEqual(await storage.entries(PREFIX), []);
 });
 
+test("what was refused stays so over a reload, with its reason, until the user retries or discards it", async () => {
+  const storage = memoryStorage();
+  const before = new Wire();
+  const typed = outbox(before, storage);
+  for (const text of ["one", "two"]) typed.add({ text });
+  const details = { text: ["Too long."] };
+  await before.refuse(new ChatError({ code: "invalid_param", message: "A field is invalid.", retryable: false, details }));
+  await before.refuse(refusal("forbidden", "frozen"));
+  const wire = new Wire();
+  const box = outbox(wire, storage);
+  box.restore(JSON.parse(JSON.stringify(await storage.entries(PREFIX))) as [string, unknown][]);
+  const [one, two] = box.list;
+  assert(one?.error && two);
+  assert.deepEqual([one.phase, two.phase, wire.sent], ["refused", "refused", []]);
+  assert(one.error instanceof ChatError);
+  assert.deepEqual([one.error.code, one.error.details], ["invalid_param", details]);
+  assert.equal(one.error.message, "A field is invalid. text: Too long.");
+  box.discard(two);
+  box.retry(one);
+  await wire.accept();
+  assert.deepEqual([wire.sent, await storage.entries(PREFIX)], [["one"], []]);
+});
+
+test("files that meet no connection are not refused, and go on with the next session", async () => {
+  const wire = new Wire();
+  const closed = () => Promise.reject(refusal("closed", "The client was closed."));
+  let asked = 0;
+  const command = () => ((asked += 1) === 1 ? closed() : new Promise(() => undefined));
+  Object.defineProperty(wire, "connection", { get: () => ({ online: wire.online, once: closed, command }) });
+  const box = outbox(wire);
+  const unsent = box.add({ files: [new File(["x"], "x.txt")] });
+  wire.online = false;
+  while (asked < 1) await turn();
+  await turn();
+  assert.equal(unsent.phase, "uploading");
+  wire.online = true;
+  box.flush();
+  while (asked < 2) await turn();
+  assert.equal(unsent.phase, "uploading");
+});
+
 test("a file that the storage could not keep is refused, not sent without it", async () => {
   const storage = memoryStorage();
   const before = new Wire();
@@ -138,6 +190,49 @@ test("a file that the storage could not keep is refused, not sent without it", a
   assert.deepEqual([lost.phase, lost.error?.code], ["refused", "file_lost"]);
   box.retry(lost);
   assert.deepEqual([lost.phase, wire.sent], ["refused", []]);
+});
+
+test("close() stops files that are on their way, and the next session begins them anew", async () => {
+  const wire = new Wire();
+  let asked = 0;
+  const command = () => new Promise(() => (asked += 1));
+  Object.defineProperty(wire, "connection", { get: () => ({ online: wire.online, command }) });
+  const box = outbox(wire);
+  const unsent = box.add({ files: [new File(["x"], "x.txt")] });
+  await until(() => asked === 1);
+  wire.online = false;
+  box.close();
+  await until(() => !unsent.isBusy && unsent.phase === "uploading");
+  wire.online = true;
+  box.flush();
+  await until(() => asked === 2);
+});
+
+test("what the server would refuse is refused before it is shown: nothing said, or too many files if that is known", () => {
+  const files = Array.from({ length: 3 }, () => new File(["x"], "x"));
+  const of = (details: Record<string, string[]>) => ({ name: "ChatError", code: "invalid_param", retryable: false, details });
+  const box = outbox(new Wire(), memoryStorage(), nothing, 2);
+  assert.throws(() => box.add({}), of({ text: ["A message must not be empty."] }));
+  assert.throws(() => box.add({ text: " \n\u3000" }), of({ text: ["There is no visible character."] }));
+  assert.throws(() => box.add({ text: " ", files: files.slice(1) }), of({ text: ["There is no visible character."] }));
+  assert.throws(() => box.add({ files }), of({ files: ["Length must be between 0 and 2."] }));
+  assert.deepEqual(box.list, []);
+  box.add({ files: files.slice(1) });
+  outbox(new Wire()).add({ text: "not known before a session", files });
+});
+
+test("a file without a name gets one by its type; a named one keeps it", () => {
+  const blobs: [Blob, string][] = [
+    [new Blob(["x"], { type: "image/png" }), "image.png"],
+    [new Blob(["x"], { type: "audio/webm;codecs=opus" }), "audio.webm"],
+    [new Blob(["x"], { type: "text/plain" }), "file"],
+    [new Blob(["x"]), "file"],
+    [new File(["x"], "", { type: "image/jpeg" }), "image.jpeg"],
+    [new File(["x"], "notes.txt"), "notes.txt"],
+  ];
+  const { uploads } = outbox(new Wire()).add({ files: blobs.map(([blob]) => blob) });
+  assert.deepEqual(uploads.map(({ file }) => file.name), blobs.map(([, name]) => name));
+  assert.deepEqual(uploads.map(({ file }) => file.type), blobs.map(([{ type }]) => type));
 });
 
 test("a discarded message is gone, also from the storage", async () => {
@@ -177,12 +272,13 @@ test("a new session, or page, asks whether what was accepted is durable, before 
   box.add({ text: "two" });
   assert.deepEqual([box.list[0]?.phase, wire.sent], ["accepted", []]);
   wire.online = true;
-  box.confirm();
+  box.resume();
   box.flush();
   await wire.accept("accepted");
   await wire.accept();
   assert.deepEqual(box.list.map(({ text }) => text), ["one"]);
-  box.confirm();
+  box.resume();
+  box.flush();
   await wire.accept();
   assert.deepEqual(wire.sent, ["one", "two", "one"]);
   assert.deepEqual([wire.ids[0], wire.ids[2]], [client_msg_id, client_msg_id]);
@@ -196,7 +292,8 @@ test("what was accepted and can never be stored is refused; what cannot be asked
     const box = outbox(wire);
     box.add({ text: "one" });
     await wire.accept("accepted");
-    box.confirm();
+    box.resume();
+    box.flush();
     await wire.refuse(error);
     assert.equal(box.list[0]?.phase ?? "gone", left);
   }
@@ -208,11 +305,96 @@ test("what was accepted and can never be stored is refused; what cannot be asked
   assert.deepEqual([one.phase, one.error?.code], ["refused", "invalid_param"]);
 });
 
-test("files that are on their way hold up nobody", () => {
-  const unsent = (phase: Unsent["phase"], notBefore = 0) => ({ phase, notBefore }) as Unsent;
-  const waiting = unsent("waiting");
-  assert.equal(due([unsent("uploading"), unsent("refused"), unsent("heard"), waiting], 0), waiting);
-  assert.equal(due([unsent("sent"), waiting], 0), undefined);
-  assert.equal(due([unsent("waiting", 9), waiting], 4), 5);
-  assert.equal(due([], 0), undefined);
+test("what is typed behind a file waits for it, until it is refused or discarded", async () => {
+  for (const end of ["refused", "discarded"]) {
+    const wire = new Wire();
+    let fail: ((error: ChatError) => void) | undefined;
+    const command = () => new Promise((_, reject) => (fail = reject));
+    const { connection } = wire;
+    Object.defineProperty(wire, "connection", { value: { ...connection, command } });
+    const box = outbox(wire);
+    const file = box.add({ text: "see", files: [new File(["x"], "x.txt")] });
+    box.add({ text: "the file above" });
+    while (!fail) await turn();
+    assert.deepEqual([file.phase, wire.sent], ["uploading", []]);
+    assert(box.isBehind(file.created_at), "changes of the room wait too");
+    if (end === "refused") fail(refusal("invalid_param", "Too large."));
+    else box.discard(file);
+    while (wire.sent.length === 0) await turn();
+    assert.deepEqual(wire.sent, ["the file above"]);
+  }
+});
+
+test("what is heard and has no ack is asked about under its id until one comes, and holds up nobody", async () => {
+  const lost = refusal("no_answer", "", true);
+  for (const isHeardFirst of [true, false]) {
+    const storage = memoryStorage();
+    const wire = new Wire();
+    const box = outbox(wire, storage);
+    const { client_msg_id } = box.add({ text: "one" });
+    if (isHeardFirst) box.heard(client_msg_id);
+    await wire.refuse(lost);
+    box.heard(client_msg_id); // of the next session
+    assert(!box.isBehind("9"), "changes of the room do not wait either");
+    box.add({ text: "two" });
+    assert.equal(wire.sent[1], "two");
+    await wire.accept();
+    await wire.refuse(lost);
+    await until(() => wire.sent.length === 3);
+    await wire.refuse(AGAIN);
+    await until(() => wire.sent.length === 4);
+    await wire.accept();
+    assert.deepEqual(wire.sent, ["one", "two", "one", "one"]);
+    assert.equal(new Set([0, 2, 3].map((index) => wire.ids[index])).size, 1);
+    assert.deepEqual([box.list, await storage.entries(PREFIX)], [[], []]);
+  }
+});
+
+test("a change of the room that waits for a message is told when its event comes, before its ack", () => {
+  const wire = new Wire();
+  let told = 0;
+  const box = outbox(wire, memoryStorage(), () => (told += 1));
+  const one = box.add({ text: "one" });
+  told = 0;
+  box.heard(one.client_msg_id);
+  assert.deepEqual([told > 0, box.isBehind("9")], [true, false]);
+});
+
+test("message.status ends what is heard, and message.failed refuses it, also before its ack", async () => {
+  const wire = new Wire();
+  const box = outbox(wire);
+  const [one, two] = [box.add({ text: "one" }), box.add({ text: "two" })];
+  box.heard(one.client_msg_id);
+  box.durable(one.client_msg_id);
+  box.heard(two.client_msg_id);
+  box.failed(two.client_msg_id, 7);
+  assert.deepEqual([box.list, two.phase, two.after], [[two], "refused", 7]);
+  await wire.accept("accepted");
+  await wire.accept("accepted");
+  assert.deepEqual([box.list, two.phase], [[two], "refused"]);
+});
+
+test("what was refused when it was repeated is no refused message once its event comes", async () => {
+  const wire = new Wire();
+  const box = outbox(wire);
+  const one = box.add({ text: "one" });
+  await wire.refuse(refusal("forbidden", "frozen meanwhile"));
+  box.heard(one.client_msg_id);
+  assert.deepEqual([one.phase, one.error, wire.sent], ["heard", undefined, ["one", "one"]]);
+  await wire.refuse(refusal("forbidden", "frozen"));
+  assert.deepEqual(box.list, []);
+});
+
+test("what is accepted is asked about again after a minute: message.status may be lost", async ({ mock }) => {
+  const wire = new Wire();
+  const box = outbox(wire);
+  box.add({ text: "one" });
+  mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() });
+  await wire.accept("accepted");
+  mock.timers.tick(59_000);
+  assert.equal(wire.sent.length, 1);
+  mock.timers.tick(61_000);
+  assert.equal(wire.sent.length, 2);
+  await wire.accept();
+  assert.deepEqual(box.list, []);
 });

@@ -5,7 +5,8 @@ import { test } from "node:test";
 import type { LogEvent, SentAnswer } from "../types.js";
 import { type ChatError, refusal } from "../src/error.ts";
 import type { MessageStatus } from "../src/message.ts";
-import { RoomCore, type RoomOwner } from "../src/room-core.ts";
+import { RoomCore } from "../src/room-core.ts";
+import type { RoomOwner } from "../src/room-owner.ts";
 import { Room } from "../src/room.ts";
 import { memoryStorage } from "../src/storage.ts";
 import { ME, ServerRoom } from "./server.ts";
@@ -26,7 +27,8 @@ class Scene {
   /** The page is loaded again. */
   async reload(): Promise<void> {
     this.core = this.#open();
-    this.core.outbox.restore(await this.storage.entries(""));
+    this.core.restore("outbox", await this.storage.entries("outbox/"));
+    this.core.restore("change", await this.storage.entries("change/"));
   }
 
   /** The event of a message of one's own, which the client sent under this id. */
@@ -61,11 +63,9 @@ class Scene {
     } as unknown as RoomOwner["connection"];
     const core = new RoomCore("r", {
       connection,
-      storage: this.storage,
-      tab: "tab",
-    me: ME,
-      outboxPrefix: () => "outbox/",
-      keepDraft: nothing,
+      kept: { storage: this.storage, tab: "tab", prefix: (kind) => `${kind}/`, keepDraft: nothing },
+      me: ME,
+      mostFiles: undefined,
       name: (user_id) => user_id,
       met: nothing,
       changed: nothing,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { test } from "node:test";
 import { refusal } from "../src/error.ts";
-import type { RoomOwner } from "../src/room-core.ts";
+import type { RoomOwner } from "../src/room-owner.ts";
 import { Rooms } from "../src/rooms.ts";
 import { memoryStorage } from "../src/storage.ts";
 import { ME, ServerRoom } from "./server.ts";
@@ -30,10 +30,9 @@ class Scene {
           return Promise.resolve({ members: [{ user_id: "bob", name: "Bob B." }], next_cursor: null });
         },
       },
-      storage: memoryStorage(),
+      kept: { storage: memoryStorage(), tab: "tab", prefix: () => "outbox/", keepDraft: nothing },
       me: ME,
-      outboxPrefix: () => "outbox/",
-      keepDraft: nothing,
+      mostFiles: undefined,
       name: (user_id: string) => this.#names.get(user_id),
       met: (members: { user_id: string; name: string }[]) => {
         for (const { user_id, name } of members) this.#names.set(user_id, name);

@@ -58,3 +58,22 @@ test("a getToken that returns the old token again is not asked in a loop", async
   renewal.stop();
   assert.equal(asked, 0);
 });
+
+test("a getToken that returns nothing fresher is told once, until it does", async () => {
+  const warnings: string[] = [];
+  const begun = Date.now();
+  const ends = [200, 200, 1_000, 1_000].map((ms) => begun + ms); // the first two as the one before
+  const renewal = await new Promise<TokenRenewal>((done) => {
+    const give = () => {
+      const end = ends.shift() ?? 0;
+      if (ends.length === 0) setTimeout(() => done(renewal), 5);
+      return Promise.resolve(end - Date.now());
+    };
+    const warn = (message: string, when: unknown) => void warnings.push(`${message} ${String(when)}`);
+    const renewal = new TokenRenewal(() => "token", give, warn, 0);
+    renewal.start(200);
+  });
+  renewal.stop();
+  assert.equal(warnings.length, 2);
+  assert.match(warnings[0] ?? "", /ends no later than the one in use.* at 20/);
+});

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -19,7 +18,10 @@ from rts_server.config import Settings
 from rts_server.persistence import aws
 from rts_server.persistence.archive import Archive
 from rts_server.protocol.event import now, rfc3339
+from rts_server.redis_client.pipeline import CommandPipe, results_of
+from rts_server.redis_client.servers import RedisServers
 from rts_server.relay.outbox_metrics import appended_ms
+from rts_server.roomlog.first_result import read_first_result
 
 STEP_FIELDS = ("room_id", "epoch", "offset", "seq", "user_id", "session_id", "request_id")
 """Fields of a log line that a step has as its ids."""
@@ -68,7 +70,8 @@ async def read_timeline(
             "No log of that time names this message; give --room, or more --hours."
         )
     archive = Archive(settings)
-    redis = Redis.from_url(settings.redis_url, socket_connect_timeout=REDIS_CONNECT_SECONDS)
+    servers = RedisServers(settings)
+    redis = servers.pipe()
     unread = []
     try:
         try:
@@ -84,27 +87,28 @@ async def read_timeline(
         absent = [] if stored else [TimelineStep(now(), "DynamoDB: not there")]
         return in_order([*lines, *stored, *unread, *absent])
     finally:
-        await redis.aclose()
+        await redis.close()
+        await servers.close()
         await archive.close()
 
 
-async def redis_steps(redis: Redis, room_id: str, message_id: str) -> list[TimelineStep]:
+async def redis_steps(
+    redis: Redis | CommandPipe, room_id: str, message_id: str
+) -> list[TimelineStep]:
     """When the room log accepted it, and whether its record is still in the outbox.
 
     Redis knows this as long as the event is in the hot log.
     """
-    names = keys.room(room_id)
-    wanted = ("ts", "epoch", "offset", "seq", "entries", "failed")
-    found: list[Any] = await redis.hmget(names.idem(message_id), list(wanted))
-    ts, epoch, offset, seq, entries, failed = ((value or b"").decode() for value in found)
-    if not ts:
+    found = await read_first_result(redis, room_id, message_id)
+    if found is None:
         return []
-    place = {"room_id": room_id, "epoch": int(epoch), "offset": int(offset), "seq": int(seq)}
-    steps = [TimelineStep(ts, "accepted in the room's log", place)]
-    if failed:
+    place = {"room_id": room_id, "epoch": found.epoch, "offset": found.offset, "seq": found.seq}
+    steps = [TimelineStep(found.ts, "accepted in the room's log", place)]
+    if found.failed:
         steps.append(TimelineStep(now(), "Redis: reported as failed"))
-    for entry in entries.split():
-        waits = await redis.xrange(names.outbox, entry, entry)
+    outbox = keys.room(room_id).outbox
+    for entry in found.entries:
+        (waits,) = await results_of(redis, [("XRANGE", outbox, entry, entry)])
         what = "waits in the outbox" if waits else "put into the outbox, and sent to SQS since"
         steps.append(TimelineStep(rfc3339(appended_ms(entry) / 1000), what, {"entry": entry}))
     return steps

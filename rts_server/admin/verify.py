@@ -20,8 +20,10 @@ from rts_server.config import Settings
 from rts_server.persistence import records, stored_items
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMessage
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.roomlog.barriers import Barriers, barrier_record
 from rts_server.roomlog.drains import RoomDrains
+from rts_server.roomlog.first_result import read_first_result
 from rts_server.roomlog.script import room_script
 from rts_server.types.objects import Message
 
@@ -170,7 +172,7 @@ class Verifier:
     """
 
     def __init__(
-        self, settings: Settings, redis: Redis, archive: Archive, drains: RoomDrains
+        self, settings: Settings, redis: Redis | CommandPipe, archive: Archive, drains: RoomDrains
     ) -> None:
         self._table = settings.messages_table
         self._redis = redis
@@ -232,8 +234,8 @@ class Verifier:
         for message_id in ids:
             one = hot.messages[message_id]
             if message_id not in stored and one.event:
-                digest: Any = await self._redis.hget(keys.room(room_id).idem(message_id), "hash")
-                records.append(sent_record(one, digest.decode() if digest else None))
+                first = await read_first_result(self._redis, room_id, message_id)
+                records.append(sent_record(one, first.hash if first else None))
             if not one.failed:
                 records.append(state_record(room_id, hot, one, stored.get(message_id)))
         args = [room_id, nonce, *records, barrier_record(room_id, nonce)]

@@ -183,10 +183,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             socket.in_flight.command_answered()
             socket.resume_reading()
 
-    def defer_reading(self, eio_sid: str, seconds: float) -> None:
-        """Read nothing more from a connection for a time; what was read before is handled."""
+    def defer_reading(self, eio_sid: str, seconds: float, refuse: Callable[[str], bool]) -> None:
+        """Read nothing more from a connection for a time.
+
+        `refuse` is called with the text of each packet that was read before; it returns whether
+        that needs no handling any more.
+        """
         if (socket := self.eio.sockets.get(eio_sid)) is not None:
-            socket.defer_reading(seconds)
+            socket.defer_reading(seconds, refuse)
 
     def abort_unless_connected(self, eio_sid: str) -> None:
         """Abort a connection that is in no namespace after RTS_CONNECT_DEADLINE."""

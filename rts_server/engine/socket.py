@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         self._heartbeat: asyncio.Handle | None = None
         self._heartbeat_at = 0.0
         """Its loop time: uvloop's handle of a timer that is due at once has none."""
+        self._refuse: Callable[[str], bool] | None = None
         self._blocking: asyncio.Task[None] | None = None
         """Work of an earlier packet that must be done before the next one is handled."""
         self.polled = self.posted = False
@@ -120,10 +121,17 @@ class Socket(AsyncSocket):  # type: ignore[misc]
 
     def text_received(self, text: str) -> None:
         """Handle a packet: of the session, or of a probe before the upgrade."""
-        if self.upgraded:
-            self._packet_received(text)
-        else:
+        if not self.upgraded:
             self._probe_received(text)
+        elif self._refuse is None or not self._is_refused(text):
+            self._packet_received(text)
+
+    def _is_refused(self, text: str) -> bool:
+        if self._refuse is not None and self._transport is not None:
+            if self._transport.reading_deferred:
+                return self._refuse(text)
+            self._refuse = None
+        return False
 
     def _packet_received(self, text: str) -> None:
         kind = text[:1]
@@ -173,10 +181,15 @@ class Socket(AsyncSocket):  # type: ignore[misc]
             # The answer to our ping is only read now: the client has the full time for it.
             self._set_heartbeat(self.server.ping_timeout, self._pong_overdue)
 
-    def defer_reading(self, seconds: float) -> None:
-        """Read nothing more from the WebSocket for a time; a poll is read as it comes."""
+    def defer_reading(self, seconds: float, refuse: Callable[[str], bool]) -> None:
+        """Read nothing more from the WebSocket for a time; a poll is read as it comes.
+
+        `refuse` is called with each packet that was read before; it returns whether that needs no
+        handling any more.
+        """
         if self._transport is not None:
             self._transport.defer_reading(seconds)
+            self._refuse = refuse
 
     def _message_received(self, text: str) -> None:
         try:

@@ -184,6 +184,11 @@ class WebSocketTransport(asyncio.Protocol):
         """Whether bytes may have arrived that were not handled yet."""
         return self._read_state in (PAUSED_BY_HANDLER, PAUSED_UNTIL_NEXT_TURN)
 
+    @property
+    def reading_deferred(self) -> bool:
+        """Whether nothing more is read from the kernel for a time."""
+        return self._deferred
+
     def resume_reading(self) -> bool:
         """Continue after the handler was paused; return whether everything here was handled."""
         if self._read_state != PAUSED_BY_HANDLER or self._handler.paused:

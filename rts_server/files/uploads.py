@@ -18,6 +18,7 @@ from rts_server.files.upload import Upload, pending_key
 from rts_server.persistence import records
 from rts_server.protocol.event import rfc3339
 from rts_server.protocol.media import essence
+from rts_server.redis_client.pipeline import CommandPipe, results_of
 from rts_server.types.answers import GrantedAnswer, LinkAnswer
 from rts_server.types.commands import UploadRequestPayload
 from rts_server.types.objects import Attachment
@@ -26,7 +27,7 @@ from rts_server.types.objects import Attachment
 class Uploads:
     """Grants, completes and binds uploads. The caller checks the membership."""
 
-    def __init__(self, settings: Settings, store: ObjectStore, redis: Redis) -> None:
+    def __init__(self, settings: Settings, store: ObjectStore, redis: Redis | CommandPipe) -> None:
         self._settings = settings
         self._store = store
         self._redis = redis
@@ -108,7 +109,8 @@ class Uploads:
         Raises InvalidParam if it was posted again, and is not just the source of the move.
         """
         attachment_id = key.rpartition("/")[2]
-        if await self._redis.exists(keys.moved_upload(attachment_id)):
+        asked = ("EXISTS", keys.moved_upload(attachment_id))
+        if (await results_of(self._redis, [asked]))[0]:
             # The source was deleted; read again, because ours may be from before the deletion.
             again = await self._store.head(key) is not None
         else:  # the move was interrupted before it was noted, or Redis lost the note
@@ -124,9 +126,8 @@ class Uploads:
 
         The fingerprint alone does not distinguish objects of the same second.
         """
-        await self._redis.set(
-            keys.moved_upload(attachment_id), "", px=ms(self._settings.idempotency_ttl)
-        )
+        name, ttl = keys.moved_upload(attachment_id), ms(self._settings.idempotency_ttl)
+        await results_of(self._redis, [("SET", name, "", "PX", ttl)])
 
     async def _mismatch(self, key: str, arrived: StoredObject, upload: Upload) -> str:
         """Return in which way an object differs from its upload form; empty if it does not."""

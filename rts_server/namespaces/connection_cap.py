@@ -7,7 +7,7 @@ import logging
 
 from rts_server import metrics
 from rts_server.engine.server import Server
-from rts_server.presence.connection_counts import ConnectionCounts
+from rts_server.presence.connection_counts import Counts
 from rts_server.realtime.control_channel import ControlChannel
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class ConnectionCap:
     def __init__(
         self,
         most: int,
-        connection_counts: ConnectionCounts,
+        connection_counts: Counts,
         server: Server,
         control_channel: ControlChannel,
     ) -> None:

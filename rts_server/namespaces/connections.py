@@ -15,7 +15,7 @@ from rts_server.engine.server import CLOSED_AS, Server
 from rts_server.logs import LineRate
 from rts_server.namespaces.connection_cap import ConnectionCap
 from rts_server.persistence.revocations import Revocations, Revoked
-from rts_server.presence.connection_counts import ConnectionCounts
+from rts_server.presence.connection_counts import Counts
 from rts_server.rates import Buckets, parse
 from rts_server.realtime.control_channel import ControlChannel
 from rts_server.realtime.unread_count import UnreadCount
@@ -58,7 +58,7 @@ class Connections:
         settings: Settings,
         server: Server,
         *,
-        connection_counts: ConnectionCounts,
+        connection_counts: Counts,
         tokens: Tokens,
         revocations: Revocations,
         control_channel: ControlChannel,

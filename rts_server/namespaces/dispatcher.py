@@ -30,34 +30,12 @@ from rts_server.namespaces.command_queue import CommandQueue
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.durable_acks import DurableAcks
 from rts_server.namespaces.later_acks import LaterAcks
+from rts_server.namespaces.overload_refusals import READS, OverloadRefusals
 from rts_server.namespaces.session import QueuedCommand, Session
 from rts_server.protocol.commands import InputSchema
 from rts_server.runtime.admission import Admission
 
 log = logging.getLogger(__name__)
-
-READS = frozenset(
-    {
-        "auth.refresh",
-        "member.list",
-        "message.get",
-        "message.list",
-        "presence.query",
-        "receipt.list",
-        "room.get",
-        "room.list",
-        "sync",
-        "unread.explain",
-        "unread.get",
-        "upload.url",
-    }
-)
-"""Commands that are served in overload, too: they append nothing, and are what a client needs to
-show what it has (R4)."""
-
-REFUSED_PAUSE_SECONDS = 0.05
-"""How long a connection is not read after a refusal in overload: what it sends meanwhile is refused
-in one read and one write, and still within 0.1 s (R4)."""
 
 Answered = TypeVar("Answered")
 Execute = Callable[[Handler, Session, Any], Awaitable[Answer]]
@@ -90,24 +68,22 @@ class Dispatcher:
         self._execute_handler = execute
         self._on_rate_limited = on_rate_limited
         self._acks = AckWriter(namespace, commands, connections.count_error)
+        self._overload = OverloadRefusals(
+            namespace, commands, server=server, connections=connections, acks=self._acks
+        )
         self._deadline = CommandDeadline(settings.command_deadline, settings.redis_deadline)
         self._durable_acks = DurableAcks(settings.durable_wait, self._deadline, self._ack)
         self._later_acks = LaterAcks(self._deadline, self._ack_later)
         self._queue = CommandQueue(self._execute, on_turn=self._admission.observe_turn)
 
     def receive(self, session: Session, frame: Frame) -> None:
-        """Queue a command. Never blocks; what cannot be queued is refused at once.
-
-        While the instance is overloaded, writes are refused here: a refusal must cost far less than
-        the command, or refusals alone would overload the instance (R4).
-        """
+        """Queue a command. Never blocks; what cannot be queued is refused at once."""
         now = asyncio.get_running_loop().time()
         waited = 0.0
         if session.queue:  # what it waits for its rate is no sign of overload
             waited = now - max(session.queue[0].received_at, session.paced_until)
-        if self._admission.refuses(waited) and self._may_refuse(session, frame, now):
-            self._acks.write(session, frame, overloaded(self._admission))
-            self._server.defer_reading(session.eio_sid, REFUSED_PAUSE_SECONDS)
+        is_refused = self._admission.refuses(waited, session.sid)
+        if is_refused and self._overload.refuse(session, frame, now):
             return
         command = QueuedCommand(frame, now)
         try:
@@ -116,17 +92,6 @@ class Dispatcher:
             self._acks.write(session, frame, refusal)
             return
         self._server.command_started(session.eio_sid)
-
-    def _may_refuse(self, session: Session, frame: Frame, now: float) -> bool:
-        """Whether a command may be refused unread; above its rate it is refused as rate_limited."""
-        data = frame.data
-        name = data[0] if isinstance(data, list) and data else None
-        if not isinstance(name, str) or name not in self._commands or name in READS:
-            return False
-        if not self._connections.limited:
-            return True
-        rate, key, cost, _ = commands(session)
-        return not self._connections.buckets.take(rate, key, now, cost)
 
     async def drain(self, session: Session) -> None:
         """Refuse further commands of a session; return when all before are answered."""

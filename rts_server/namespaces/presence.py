@@ -8,7 +8,7 @@ from rts_server import errors, metrics
 from rts_server.namespaces.answer import Answer, command
 from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.session import Session
-from rts_server.presence.presences import PresenceStore
+from rts_server.presence.presences import UserPresences
 from rts_server.presence.scripts import PresenceState
 from rts_server.presence.watches import PresenceWatches, SessionWatch
 from rts_server.protocol import commands
@@ -31,7 +31,7 @@ class PresenceNamespace(Namespace):
         context: NamespaceContext,
         *,
         typing: TypingPublisher,
-        presences: PresenceStore,
+        presences: UserPresences,
         watches: PresenceWatches,
         load_shedding: LoadShedding,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 
 from rts_server import errors
@@ -35,10 +35,17 @@ class ReceiptsNamespace(Namespace):
         *,
         receipts: ReceiptWriter,
         members: MemberList,
+        on_joined: Callable[[str], None],
     ) -> None:
+        """`on_joined` is called with the id of a user of whom a connection joined."""
         super().__init__("/receipts", context)
+        self._on_joined = on_joined
         self._receipts = receipts
         self._members = members
+
+    async def opened(self, session: Session) -> None:
+        """Write the counts that changed while the connection was in `/chat` alone."""
+        self._on_joined(session.user_id)
 
     @command("receipt.read", commands.ReceiptReadSchema)
     async def receipt_read(self, session: Session, payload: ReceiptReadPayload) -> Answer:

@@ -129,6 +129,7 @@ class SessionStart:
         for room_id, replay in replays.items():
             is_current = recovered.get(room_id, False)
             self._go_live(listener, room_id, replay, standings, is_current=is_current)
+            self._tell_if_read_elsewhere(listener, room_id, standings, session.receipts)
         listener.mark_ready()
         session.forget_cursors()
         self._introductions.begin(user_id, listener.name, set(rooms) - cursors.keys())
@@ -234,6 +235,18 @@ class SessionStart:
         self._subscriptions.go_live(
             listener, room_id, replay.start, standing, is_current=is_current
         )
+
+    def _tell_if_read_elsewhere(
+        self,
+        listener: Listener,
+        room_id: str,
+        standings: Mapping[str, Standing],
+        given: Mapping[str, Cursors],
+    ) -> None:
+        """Write `unread.changed` if another device read more than the client's cursor says."""
+        known = standings.get(room_id)
+        if known and room_id in given and known.read_seq > given[room_id][0]:
+            self._subscriptions.unread_changed(listener, room_id)
 
     def leave(self, listener: Listener) -> None:
         """Unsubscribe a session that ended from everything."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
-from redis.asyncio import Redis
+from rts_server import keys
+from rts_server.redis_client.info import info_field
+from rts_server.redis_client.pipeline import CommandPipe, replies_beside
 
 log = logging.getLogger(__name__)
 
@@ -14,15 +15,21 @@ POLICY_RETRY_SECONDS = 1.0
 """Time between two tries while Redis is away."""
 
 
-async def check_eviction_policy(redis: Redis) -> None:
-    """Wait for Redis and read its policy. Raises SystemExit unless that is `noeviction`."""
+async def check_eviction_policy(redis: CommandPipe) -> None:
+    """Wait for Redis and read its policy. Raises SystemExit unless that is `noeviction`.
+
+    On a cluster that of each primary that answers.
+    """
     while True:
-        try:
-            memory: dict[str, Any] = await redis.info("memory")
+        # A pipe to a cluster knows the primaries only when it has sent something.
+        await asyncio.wait([redis.execute_command("EXISTS", keys.outbox(0))])
+        replies = await replies_beside(
+            redis, map(keys.outbox, range(keys.PARTITIONS)), ("INFO", "memory")
+        )
+        policies = {info_field(one, "maxmemory_policy") for one in replies if type(one) is bytes}
+        if policies:
             break
-        except Exception:  # whatever it is, the policy is still unknown
-            await asyncio.sleep(POLICY_RETRY_SECONDS)
-    policy = memory.get("maxmemory_policy")
-    if policy != "noeviction":
+        await asyncio.sleep(POLICY_RETRY_SECONDS)
+    for policy in policies - {"noeviction"}:
         log.critical("redis evicts", extra={"maxmemory_policy": policy})
         raise SystemExit(f"Redis has maxmemory-policy {policy}; it must be noeviction.")

@@ -9,10 +9,11 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from rts_server import keys
+from rts_server.channels import Channels
 from rts_server.domain.user_message import UserEvent
 from rts_server.persistence.outbox import MESSAGES, Entry
 from rts_server.protocol.event import ephemeral
+from rts_server.redis_client.pipeline import CommandPipe, channels_of, publish_all
 from rts_server.runtime.backoff import delay
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
@@ -33,7 +34,7 @@ MAX_REDIS_OUTAGE_SECONDS = 900.0
 class StatusPublisher:
     """Publishes statuses to the senders' devices on all instances. A repetition is harmless."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis | CommandPipe) -> None:
         self._redis = redis
         self._tasks = Tasks()
         self._publishing: set[asyncio.Task[None]] = set()
@@ -41,7 +42,8 @@ class StatusPublisher:
 
     def publish_soon(self, room_id: str, user_id: str, data: MessageStatusData) -> None:
         """Publish `message.status` until an instance receives it."""
-        task = self._tasks.keep(self._publish(*status_publish(room_id, user_id, data)))
+        channel = channels_of(self._redis).user(user_id)
+        task = self._tasks.keep(self._publish(channel, status_message(room_id, data)))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
 
@@ -60,7 +62,8 @@ class StatusPublisher:
         until = loop.time() + MAX_REDIS_OUTAGE_SECONDS
         while loop.time() < until and without_subscriber < MAX_TRIES_WITHOUT_SUBSCRIBER:
             try:
-                received = bool(await self._redis.publish(channel, text))
+                (subscribers,) = await publish_all(self._redis, [(channel, text)])
+                received = bool(subscribers)
                 without_subscriber += not received
                 if received and not repeat_once:
                     return
@@ -74,15 +77,15 @@ class StatusPublisher:
             tries += 1
 
 
-def status_publish(room_id: str, user_id: str, data: MessageStatusData) -> tuple[str, bytes]:
-    """Return the channel of a status and the JSON that is published there."""
+def status_message(room_id: str, data: MessageStatusData) -> bytes:
+    """Return the JSON that is published on the sender's channel."""
     text = ephemeral(EVENT_TYPE, data, room_id)
     message: UserEvent = {"kind": "event", "namespace": "/chat", "type": EVENT_TYPE, "text": text}
-    return keys.user_channel(user_id), orjson.dumps(message)
+    return orjson.dumps(message)
 
 
-def queued_status(entry: Entry) -> tuple[str, bytes] | None:
-    """Return the `queued` status of an outbox entry, as `status_publish` does.
+def queued_status(entry: Entry, channels: Channels) -> tuple[str, bytes] | None:
+    """Return the channel of the sender of an outbox entry, and its `queued` status.
 
     None if the entry is not a new message of a user.
     """
@@ -97,6 +100,6 @@ def queued_status(entry: Entry) -> tuple[str, bytes] | None:
             "client_msg_id": message["client_msg_id"],
             "status": "queued",
         }
-        return status_publish(entry.room_id, message["sender_id"], data)
+        return channels.user(message["sender_id"]), status_message(entry.room_id, data)
     except (ValueError, KeyError, TypeError):
         return None

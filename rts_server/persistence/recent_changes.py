@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.domain.changes import Changes
 from rts_server.persistence.scripts import Script, ScriptCall
-from rts_server.redis_client.pipeline import CommandPipe, by_slot, results_of
+from rts_server.redis_client.pipeline import CommandPipe, by_slot, channels_of, results_of
 
 _NOTE = Script(Path(__file__).with_name("recent_note.lua"))
 _READ = Script(Path(__file__).with_name("recent_read.lua"))
@@ -53,8 +53,12 @@ class RecentChanges:
             calls.append(([keys.recent(one) for one in partitions], args))
         await _NOTE.evaluate_many(self._redis, calls)
 
-    async def since(self, seconds: float) -> Changes | None:
+    async def since(
+        self, seconds: float, partitions: Iterable[int] | None = None
+    ) -> Changes | None:
         """Return what changed in the last seconds; None if that is not known.
+
+        `partitions`: of the rooms, None for all.
 
         It is known while all relays keep it, and for `KEPT_MS`. A relay that is away publishes
         what it did not note once it is back.
@@ -64,17 +68,24 @@ class RecentChanges:
             return None
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
-        (relays,) = await results_of(self._redis, [("ZRANGE", keys.RELAYS, 0, -1)])
-        if any(not name.decode().endswith(keys.KEEPS_RECENT) for name in relays):
+        if not await self._is_kept():
             return None
+        names = _KEYS if partitions is None else map(keys.recent, partitions)
         calls: list[ScriptCall] = [
-            (some, [round(reach_ms)]) for some in by_slot(self._redis, _KEYS, str)
+            (some, [round(reach_ms)]) for some in by_slot(self._redis, names, str)
         ]
         replies = await _READ.evaluate_many(self._redis, calls)
         # The script counts back from when it runs. If that was late, it did not reach far enough.
         if (late := loop.time() - asked_at) > CHANGES_MARGIN_SECONDS:
-            return await self.since(seconds + late)
+            return await self.since(seconds + late, partitions)
         return _changes(seconds, chain.from_iterable(replies))
+
+    async def _is_kept(self) -> bool:
+        """Return whether all relays keep it; there is no cluster with a relay that does not."""
+        if channels_of(self._redis).sharded:
+            return True
+        (relays,) = await results_of(self._redis, [("ZRANGE", keys.RELAYS, 0, -1)])
+        return all(name.decode().endswith(keys.KEEPS_RECENT) for name in relays)
 
 
 def _changes(seconds: float, members: Iterable[Any]) -> Changes:

@@ -24,7 +24,7 @@ from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, Script
 from rts_server.protocol.event import rfc3339
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -61,7 +61,7 @@ class Revocations:
     def __init__(
         self,
         settings: Settings,
-        redis: Redis | RedisPipeline,
+        redis: Redis | CommandPipe,
         archive: Archive,
         on_revoked: Callable[[Revoked], None] = lambda revoked: None,
     ) -> None:

@@ -12,7 +12,14 @@ from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.persistence.stored_items import StoredMembership
 from rts_server.redis_client.connection import Command
-from rts_server.redis_client.pipeline import CommandPipe, by_slot, results_of
+from rts_server.redis_client.pipeline import (
+    CommandPipe,
+    by_slot,
+    channels_of,
+    publications,
+    publish_all,
+    results_of,
+)
 
 State = Literal["in", "out"]
 _HERE = Path(__file__).parent
@@ -30,6 +37,8 @@ EMPTY_TTL_MS = 86_400_000
 """How long the index of a user without rooms is kept."""
 TTL_MS = 30 * 86_400_000
 """How long an index is kept that is neither read nor changed, and how long one rebuild suffices."""
+LEFT_A_ROOM = b"-"
+"""Published on the channel of a user's presence when they have left a room."""
 MAX_USERS_PER_SCRIPT = 100
 """Users compared in one script call, so that Redis is never blocked for long."""
 
@@ -60,41 +69,57 @@ class UserRooms:
     def __init__(self, redis: Redis | CommandPipe, reads: CommandPipe | None = None) -> None:
         self._redis = redis
         self._reads = reads or redis
+        self._channels = channels_of(redis)
 
     async def note(self, user_id: str, room_id: str, epoch: int, offset: int, state: State) -> None:
         """Set one room if the position is newer, and publish that to the user's devices."""
         await self.note_all([(user_id, IndexedMembership(room_id, epoch, offset, state))])
 
     async def note_all(self, changes: list[tuple[str, IndexedMembership]]) -> None:
-        """Set several rooms, as `note` does, in one round trip."""
+        """Set several rooms, as `note` does, in one round trip, and one more for those left."""
         calls: list[ScriptCall] = [
             (
                 [keys.user_rooms(user_id)],
-                [
-                    *change,
-                    keys.user_channel(user_id),
-                    keys.presence_channel(user_id),
-                    EMPTY_TTL_MS,
-                    TTL_MS,
-                ],
+                [*change, self._channels.user(user_id), EMPTY_TTL_MS, TTL_MS],
             )
             for user_id, change in changes
         ]
         await _NOTE.evaluate_many(self._redis, calls)
+        await self._publish_left([user_id for user_id, one in changes if one.state == "out"])
 
-    async def publish_versions(self, have_left: Mapping[str, bool]) -> None:
+    async def _publish_left(self, user_ids: Iterable[str]) -> None:
+        """Let watches of users who left a room be checked: they end with the last common room (A2).
+
+        Not before their indexes have it, or who checks would still find the room.
+        """
+        names = [self._channels.presence(user_id) for user_id in dict.fromkeys(user_ids)]
+        if names:
+            await publish_all(self._redis, [(name, LEFT_A_ROOM) for name in names])
+
+    async def _publish_left_if_possible(self, user_ids: list[str]) -> set[str]:
+        """As `_publish_left`; return the users of whom that failed."""
+        messages = [(self._channels.presence(user_id), LEFT_A_ROOM) for user_id in user_ids]
+        replies = await publications(self._redis, messages)
+        return {
+            user_id
+            for user_id, reply in zip(user_ids, replies, strict=True)
+            if isinstance(reply, Exception)
+        }
+
+    async def publish_versions(self, have_left: Mapping[str, bool]) -> set[str]:
         """Publish the version of each user's index on their channel, for who missed a change.
 
         `have_left`: whether they left a room, so that watches of them are compared once more.
+        Returns the users of whom that failed.
         """
         calls: list[ScriptCall] = [
-            (
-                [keys.user_rooms(user_id)],
-                [keys.user_channel(user_id), keys.presence_channel(user_id), int(left)],
-            )
-            for user_id, left in have_left.items()
+            ([keys.user_rooms(user_id)], [self._channels.user(user_id)]) for user_id in have_left
         ]
-        await _VERSION.evaluate_many(self._redis, calls)
+        answers = await _VERSION.answers(self._redis, calls)
+        replies = dict(zip(have_left, answers, strict=True))
+        failed = {user_id for user_id, one in replies.items() if isinstance(one, Exception)}
+        told = [user_id for user_id, left in have_left.items() if left and user_id not in failed]
+        return failed | await self._publish_left_if_possible(told)
 
     async def state(self, user_id: str, room_id: str) -> State | None:
         """Return whether the user is in the room; None if the index does not know the room."""
@@ -179,11 +204,14 @@ class UserRooms:
         changes, one message on the user's channel says so.
         """
         args: list[str | int] = [RECHECK_MS, EMPTY_TTL_MS]
-        args += [keys.user_channel(user_id), keys.presence_channel(user_id), TTL_MS]
+        args += [self._channels.user(user_id), TTL_MS]
         for one in rooms:
             args += one
         answer = await _REBUILD.evaluate(self._reads, [keys.user_rooms(user_id)], args)
-        return _index(*answer)
+        complete, pairs, has_left = answer
+        if has_left:
+            await self._publish_left([user_id])
+        return _index(complete, pairs)
 
 
 def _index(complete: int, pairs: list[bytes]) -> UserIndex:

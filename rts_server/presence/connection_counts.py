@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from redis.asyncio import Redis
 
 from rts_server.config import Settings, ms
 from rts_server.presence.instance_lease import InstanceLease
 from rts_server.presence.scripts import presence_script, script_call
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.runtime.loops import repeat_forever
 
 _COUNT = presence_script("count.lua")
@@ -20,8 +21,24 @@ FLUSH_DELAY_SECONDS = 0.02
 USERS_PER_FLUSH = 200
 
 
+class Counts(Protocol):
+    """The connections of users on this instance; see `ConnectionCounts`."""
+
+    def entered(self, user_id: str, connection: str) -> None:
+        """Count a new connection of a user."""
+
+    def left(self, user_id: str, connection: str) -> None:
+        """Count a connection that ended; unknown ones are ignored."""
+
+    def here(self, user_id: str) -> list[str]:
+        """Return the user's connections on this instance, oldest first."""
+
+    def recount(self, user_id: str) -> None:
+        """Write the user's number again, so that `on_counted` is called."""
+
+
 class ConnectionCounts:
-    """The connections of each user on this instance, and their number in Redis.
+    """The connections of each user of a group on this instance, and their number in Redis.
 
     `on_counted` is called with the user, the user's connections here that were counted, oldest
     first, and the number of their connections on all instances.
@@ -30,7 +47,7 @@ class ConnectionCounts:
     def __init__(
         self,
         settings: Settings,
-        redis: Redis | RedisPipeline,
+        redis: Redis | CommandPipe,
         lease: InstanceLease,
         on_counted: Callable[[str, list[str], int], None] = lambda user_id, here, everywhere: None,
     ) -> None:
@@ -71,10 +88,15 @@ class ConnectionCounts:
         """Write the user's number again, so that `on_counted` is called."""
         self._mark_changed(user_id)
 
-    def forget(self) -> None:
-        """Forget all connections: the lease was lost, so the others count them no more."""
+    def forget(self) -> list[str]:
+        """Forget all connections: the lease was lost, so the others count them no more.
+
+        Returns them.
+        """
+        lost = [connection for here in self._here.values() for connection in here]
         self._here.clear()
         self._changed.clear()
+        return lost
 
     def announce_all(self) -> None:
         """Write the numbers of all users again, under the lease that is held now."""
@@ -110,7 +132,9 @@ class ConnectionCounts:
         lease, grace = self._lease, ms(self._grace)
         here = [self.here(user) for user in users]
         calls = [
-            script_call(lease.instance, lease.token, user, len(some), grace)
+            script_call(
+                self._redis, lease.group, lease.instance, lease.token, user, len(some), grace
+            )
             for user, some in zip(users, here, strict=True)
         ]
         try:

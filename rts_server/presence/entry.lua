@@ -26,7 +26,7 @@ end
 local function is_connected(entry, now) return connections(entry, now) > 0 end
 
 local function say(user, v, state, last, text)
-  redis.call('PUBLISH', CHANNEL .. user, cjson.encode({v = v, state = state, last = last, text = text}))
+  redis.call(PUBLISH, CHANNEL .. user, cjson.encode({v = v, state = state, last = last, text = text}))
 end
 
 -- Publish now, and once more with the next sweep.

@@ -11,8 +11,10 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
+from rts_server import keys
 from rts_server.config import Settings, ms
 from rts_server.presence.scripts import presence_script, script_call
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.runtime.loops import repeat_forever
 
 _LEASE = presence_script("lease.lua")
@@ -25,7 +27,8 @@ log = logging.getLogger(__name__)
 
 
 class InstanceLease:
-    """The lease. After others announced our users as offline, a new lease has another name.
+    """The lease, in one group of users. After others announced our users as offline, a new lease
+    has another name.
 
     `instance` is the origin and a number that grows whenever the lease is lost; `token` identifies
     the data of Redis under which we registered. `on_lost` is called when others have announced our
@@ -36,17 +39,18 @@ class InstanceLease:
     def __init__(
         self,
         settings: Settings,
-        redis: Redis,
+        redis: Redis | CommandPipe,
         origin: str,
-        about: Callable[[], Mapping[str, object]],
+        about: Callable[[], Mapping[str, object]] | None,
         *,
+        group: keys.PresenceKeys = keys.PRESENCE,
         on_gained: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._redis = redis
         self._origin, self._number = origin, 1
         self._seconds = settings.presence_lease
-        self._about = about
+        self._about, self.group = about, group
         self._held = False
         self._invalidated = asyncio.Event()
         self.token = ""
@@ -89,13 +93,23 @@ class InstanceLease:
     async def leave(self) -> None:
         """Give up the lease, after `run_forever` ended and our connections were reported."""
         if self._held:
-            await _LEAVE.evaluate(self._redis, *script_call(self.instance, self.token))
+            await _LEAVE.evaluate(
+                self._redis, *script_call(self._redis, self.group, self.instance, self.token)
+            )
 
     def _renewal_call(self) -> Any:
-        about = orjson.dumps(self._about()).decode()
+        about = orjson.dumps(self._about()).decode() if self._about else ""
         fresh = secrets.token_hex(8)
+        begins = int(not self._held)
         return script_call(
-            self.instance, self.token, ms(self._seconds), int(not self._held), fresh, about
+            self._redis,
+            self.group,
+            self.instance,
+            self.token,
+            ms(self._seconds),
+            begins,
+            fresh,
+            about,
         )
 
     async def _until_due(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.presence.scripts import groups_of
 from rts_server.protocol.event import rfc3339
+from rts_server.redis_client.pipeline import CommandPipe, results_of, time_at
 from rts_server.types.operator_answers import CountedAnswer, InstanceAnswer
 
 CONNECTIONS_FIELD = "c:"
@@ -18,13 +18,14 @@ CONNECTIONS_FIELD = "c:"
 class InstanceRegistry:
     """Reads leases and presence entries. All methods raise RedisError."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis | CommandPipe) -> None:
         self._redis = redis
 
     async def instances(self) -> list[InstanceAnswer]:
         """Return the instances with a lease, by id, as they last described themselves."""
-        leases = await self._leases()
-        about: Any = await self._redis.hgetall(keys.PRESENCE.about)
+        group = groups_of(self._redis)[0]
+        leases = await self._leases(group)
+        about = await self._hash(group.about)
         return [
             {"instance_id": instance.decode(), "expires_at": rfc3339(until / 1000)}
             | orjson.loads(about.get(instance) or b"{}")
@@ -33,8 +34,10 @@ class InstanceRegistry:
 
     async def connections(self, user_id: str) -> list[CountedAnswer]:
         """Return where a user is counted; `alive` is false for dead ones until the sweep."""
-        leases = await self._leases()
-        entry: Any = await self._redis.hgetall(f"{keys.PRESENCE_USERS}{user_id}")
+        groups = groups_of(self._redis)
+        group = groups[keys.presence_group(user_id, len(groups))]
+        leases = await self._leases(group)
+        entry = await self._hash(group.users + user_id)
         counted = {
             k.decode().removeprefix(CONNECTIONS_FIELD): k
             for k in entry
@@ -49,11 +52,13 @@ class InstanceRegistry:
             for instance, key in sorted(counted.items())
         ]
 
-    async def _leases(self) -> dict[bytes, float]:
+    async def _leases(self, group: keys.PresenceKeys) -> dict[bytes, float]:
         """Return instance → end of its lease (ms since 1970), by the clock of Redis."""
-        seconds, microseconds = await self._redis.time()
-        now = seconds * 1000 + microseconds // 1000
-        found: Any = await self._redis.zrangebyscore(
-            keys.PRESENCE.instances, f"({now}", "+inf", withscores=True
-        )
-        return dict(found)
+        now = await time_at(self._redis, group.instances)
+        asked = ("ZRANGEBYSCORE", group.instances, f"({now}", "+inf", "WITHSCORES")
+        (found,) = await results_of(self._redis, [asked])
+        return {lease: float(until) for lease, until in zip(found[::2], found[1::2], strict=True)}
+
+    async def _hash(self, key: str) -> dict[bytes, bytes]:
+        (found,) = await results_of(self._redis, [("HGETALL", key)])
+        return dict(zip(found[::2], found[1::2], strict=True))

@@ -1,5 +1,5 @@
 -- Register an instance or renew its lease. ARGV: 4 instance, 5 the token it knows ('' for none),
--- 6 lease (ms), 7 whether it was never registered (0|1), 8 a new token, 9 its description (JSON).
+-- 6 lease (ms), 7 whether it was never registered (0|1), 8 a new token, 9 its description (JSON, '' for none).
 -- Reply: {state, token, ms}. State: 'ok', 'anew' (register again under this token) or 'lapsed' (its users were
 -- announced as offline). ms: the time in which users may still be missing because Redis lost its data.
 local now, here = clock(), identity()
@@ -24,5 +24,5 @@ if ARGV[7] == '0' then
   end
 end
 redis.call('ZADD', INSTANCES, now + lease, instance)
-redis.call('HSET', ABOUT, instance, ARGV[9])
+if ARGV[9] ~= '' then redis.call('HSET', ABOUT, instance, ARGV[9]) end
 return answer('ok')

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
+from redis.asyncio import Redis
+
 from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.protocol.event import rfc3339
+from rts_server.redis_client.pipeline import CommandPipe, channels_of
 from rts_server.types import objects
 
 State = Literal["online", "away", "offline"]
 
 _HERE = Path(__file__).parent
-_PREFIXES = [keys.PRESENCE_USERS, keys.PRESENCE_OF_INSTANCE, keys.PRESENCE_CHANNELS]
 
 
 def presence_script(name: str) -> Script:
@@ -21,9 +23,17 @@ def presence_script(name: str) -> Script:
     return Script(IDENTITY, _HERE / "entry.lua", _HERE / name)
 
 
-def script_call(*args: str | int) -> ScriptCall:
-    """Return keys and arguments of a call. The keys and the key prefixes are always the same."""
-    return keys.PRESENCE, [*_PREFIXES, *args]
+def groups_of(redis: Redis | CommandPipe) -> tuple[keys.PresenceKeys, ...]:
+    """Return the groups of users: on a cluster several, in slots of their own."""
+    return keys.PRESENCE_GROUPS if channels_of(redis).sharded else (keys.PRESENCE,)
+
+
+def script_call(
+    redis: Redis | CommandPipe, group: keys.PresenceKeys, *args: str | int
+) -> ScriptCall:
+    """Return keys and arguments of a call about users of a group."""
+    channel = channels_of(redis).presence_prefix(group)
+    return group.script_keys, [group.users, group.of_instance, channel, *args]
 
 
 class PresenceState(NamedTuple):
@@ -49,6 +59,10 @@ class PresenceState(NamedTuple):
     def differs_from(self, other: PresenceState) -> bool:
         """Return whether a client that knows `other` would see a difference."""
         return (self.state, self.text) != (other.state, other.text)
+
+
+UNKNOWN = PresenceState(0, "offline", 0, "")
+"""What is shown of a user of whom nothing is known. Whatever is read later is newer."""
 
 
 def parse_presence(state: bytes, last: int, text: bytes, v: int) -> PresenceState:

@@ -11,7 +11,7 @@ from rts_server import metrics
 from rts_server.config import Settings, ms
 from rts_server.presence.instance_lease import InstanceLease
 from rts_server.presence.scripts import presence_script, script_call
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.runtime.loops import repeat_forever
 
 _SWEEP = presence_script("sweep.lua")
@@ -21,10 +21,10 @@ MAX_USERS_PER_CALL = 200
 
 
 class LeaseSweep:
-    """Every instance sweeps; the script makes sure that each user is announced once."""
+    """Sweeps the group of a lease. Every instance does; the script announces each user once."""
 
     def __init__(
-        self, settings: Settings, redis: Redis | RedisPipeline, lease: InstanceLease
+        self, settings: Settings, redis: Redis | CommandPipe, lease: InstanceLease
     ) -> None:
         self._redis, self._lease = redis, lease
         self._every = settings.presence_sweep
@@ -44,7 +44,15 @@ class LeaseSweep:
         """Call the script once; return whether there is more to do."""
         lease = self._lease
         state, announced, more = await _SWEEP.evaluate(
-            self._redis, *script_call(lease.instance, lease.token, *self._times, MAX_USERS_PER_CALL)
+            self._redis,
+            *script_call(
+                self._redis,
+                lease.group,
+                lease.instance,
+                lease.token,
+                *self._times,
+                MAX_USERS_PER_CALL,
+            ),
         )
         metrics.OFFLINE.inc(announced)
         if state != b"ok":

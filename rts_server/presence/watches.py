@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from rts_server import keys
 from rts_server.domain.changes import Changes
 from rts_server.engine.packets import Encoded, event_packet
-from rts_server.presence.presences import PresenceStore
-from rts_server.presence.scripts import PresenceState
+from rts_server.persistence.user_rooms import LEFT_A_ROOM
+from rts_server.presence.presences import UserPresences
+from rts_server.presence.scripts import UNKNOWN, PresenceState
 from rts_server.protocol.event import ephemeral
+from rts_server.realtime.sharded_subscriber import ShardedSubscriber
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.runtime.backoff import backoff
 from rts_server.runtime.tasks import Tasks
@@ -22,8 +23,6 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-REMOVED_FROM_ROOM = b"-"
-"""Published on a user's channel by the script that removes them from a room."""
 USERS_PER_READ = 500
 MAX_CONCURRENT_CHECKS = 4
 """Watches that are checked at once; after a break of the connection many may have to be."""
@@ -65,7 +64,10 @@ class PresenceWatches:
     """
 
     def __init__(
-        self, subscriber: Subscriber, presences: PresenceStore, share_room: ShareRoom
+        self,
+        subscriber: Subscriber | ShardedSubscriber,
+        presences: UserPresences,
+        share_room: ShareRoom,
     ) -> None:
         self._subscriber = subscriber
         self._presences = presences
@@ -98,18 +100,21 @@ class PresenceWatches:
         try:
             # Subscribe before comparing: a removal is in the index, or is published to us.
             if added:
-                channels = map(keys.presence_channel, {*added, watch.user_id})
+                names = self._subscriber.channels.presence
+                channels = map(names, {*added, watch.user_id})
                 await self._subscriber.subscribe(channels)
             shared = await self._shared(watch, added | requested & watch.unconfirmed)
             visible = requested & watch.targets & (shared | (requested - added - watch.unconfirmed))
-            read = await self._presences.read(visible)
+            read = await self._presences.read_known(visible)
         except BaseException:
             self._drop_all(watch, added)
             raise
         self._drop_all(watch, watch.targets - requested | added - visible)
-        for user_id, found in read.items():
-            self._update(user_id, found)
+        for user_id in visible:
+            self._update(user_id, read.get(user_id) or UNKNOWN)
         watch.added -= added
+        if unread := visible - read.keys():
+            self._tasks.keep(self._until_done(lambda: self._read_again(unread)))
         shown = visible & watch.targets
         return {u: self._known[u] for u in user_ids if u in shown and u in self._known}
 
@@ -161,14 +166,14 @@ class PresenceWatches:
     def _unsubscribe(self, user_id: str) -> None:
         """Unsubscribe unless needed; a watcher's own channel carries their removals."""
         if user_id not in self._watchers and user_id not in self._by_watcher:
-            self._subscriber.unsubscribe([keys.presence_channel(user_id)])
+            self._subscriber.unsubscribe([self._subscriber.channels.presence(user_id)])
 
     # Published changes
 
     def on_publish(self, user_id: str, data: bytes) -> None:
         """Handle a publish about a user: a new presence, or that they left a room."""
-        if data == REMOVED_FROM_ROOM:
-            self._left_room(user_id)
+        if data == LEFT_A_ROOM:
+            self.left_a_room([user_id])
             return
         fields = orjson.loads(data)
         self._update(
@@ -196,12 +201,13 @@ class PresenceWatches:
             elif not watch.write(packet):
                 self._write_later(watch, user_id)
 
-    def _left_room(self, user_id: str) -> None:
-        """Recheck the user's own watches and those of others: the last shared room may be gone."""
-        for watch in self._watchers.get(user_id, ()):
-            self._recheck(watch, {user_id})
-        for watch in self._by_watcher.get(user_id, ()):
-            self._recheck(watch, watch.targets)
+    def left_a_room(self, user_ids: Iterable[str]) -> None:
+        """Recheck users' own watches and those of others: the last shared room may be gone."""
+        for user_id in user_ids:
+            for watch in self._watchers.get(user_id, ()):
+                self._recheck(watch, {user_id})
+            for watch in self._by_watcher.get(user_id, ()):
+                self._recheck(watch, watch.targets)
 
     def _recheck(self, watch: SessionWatch, user_ids: set[str]) -> None:
         unconfirmed = user_ids - {watch.user_id}
@@ -269,20 +275,21 @@ class PresenceWatches:
                     self._recheck(watch, watch.targets)
             self.check_soon()
         else:
-            for user_id in changes.members:
-                self._left_room(user_id)
+            self.left_a_room(changes.members)
             self._tasks.keep(self._until_done(lambda: self._check_recent(changes.seconds)))
         for own in list(self._by_watcher.values()):
             for watch in own:
                 self._write_undelivered(watch)
 
-    def check_soon(self, seconds: float = 0.0) -> None:
-        """Read all watched users again, after some seconds."""
-        self._tasks.keep(self._until_done(self.check, seconds))
+    def check_soon(
+        self, seconds: float = 0.0, concerns: Callable[[str], bool] = lambda user_id: True
+    ) -> None:
+        """Read watched users again, after some seconds: those whom it concerns."""
+        self._tasks.keep(self._until_done(lambda: self.check(concerns), seconds))
 
-    async def check(self) -> None:
-        """Read all watched users again; those missing just after a loss may still come back."""
-        await self._read_again(list(self._known))
+    async def check(self, concerns: Callable[[str], bool] = lambda user_id: True) -> None:
+        """Read watched users again; those missing just after a loss may still come back."""
+        await self._read_again([user_id for user_id in self._known if concerns(user_id)])
 
     async def _check_recent(self, seconds: float) -> None:
         """Read the watched users whose presence changed in the last seconds."""
@@ -302,12 +309,21 @@ class PresenceWatches:
                 await asyncio.sleep(backoff(failures))
 
     async def _read_again(self, user_ids: Iterable[str]) -> None:
-        users = list(user_ids)
-        for i in range(0, len(users), USERS_PER_READ):
-            found = await self._presences.read_known(users[i : i + USERS_PER_READ])
-            for user_id, one in found.items():
-                if one is not None:
-                    self._update(user_id, one)
+        """Read users again, and those of whom nothing can be known now until it can."""
+        users, failures = list(user_ids), 0
+        while users:
+            unread: list[str] = []
+            for i in range(0, len(users), USERS_PER_READ):
+                part = users[i : i + USERS_PER_READ]
+                found = await self._presences.read_known(part)
+                for user_id, one in found.items():
+                    if one is not None:
+                        self._update(user_id, one)
+                unread += (one for one in part if one not in found and one in self._watchers)
+            if unread:
+                failures += 1
+                await asyncio.sleep(backoff(failures))
+            users = unread
 
 
 def _packet(user_id: str, presence: PresenceState) -> Encoded:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from rts_server import metrics
 from rts_server.realtime.subscriber import Subscriber
+from rts_server.redis_client.connection import Command
+from rts_server.redis_client.info import info_field
+from rts_server.redis_client.pipeline import CommandPipe, channels_of, replies_at
 from rts_server.redis_client.primary import Primary
 from rts_server.redis_client.transport import NotPrimary
 from rts_server.runtime.loops import repeat_forever
@@ -25,6 +30,10 @@ CANARY_PREFIX = b"canary "
 RESTART_SHARE = 0.5
 """Share of the time after which an instance is deaf, in which a new link is tried."""
 
+_CHANNELS = re.compile(rb"\bs?sub=(\d+)")
+_deaf: set[Canary] = set()
+"""Those of this process that do not hear themselves."""
+
 
 class Canary:
     """Publishes to the own channel; the instance is deaf when no message comes back.
@@ -34,6 +43,7 @@ class Canary:
     resolved again.
 
     Attributes:
+        channel: On which it is published.
         answered: Whether the primary answered the last time: if not, that loops fail says nothing.
         deaf: Whether publishing works but nothing came back for `deaf_after` seconds.
         heard_until: Nothing that was published to us before this loop time was missed.
@@ -41,19 +51,25 @@ class Canary:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Redis | CommandPipe,
         subscriber: Subscriber,
         channel: str,
         *,
         interval: float,
         deaf_after: float,
         primary: Primary | None = None,
+        server: str = "",
     ) -> None:
-        """`interval` is the time between two canaries; both times are in seconds."""
+        """`interval` is the time between two canaries; both times are in seconds.
+
+        `server`: which primary of a cluster this is, for /health/ready.
+        """
+        self._deafness = f"deaf to {server}" if server else "deaf"
+        self._absence = f"no primary at {server}" if server else "no primary"
         self._redis = redis
         self._primary = primary or Primary()
         self._subscriber = subscriber
-        self._channel = channel
+        self.channel = channel
         self._interval = interval
         self._deaf_after = deaf_after
         self._throttled_log = ThrottledLog(log)
@@ -68,19 +84,25 @@ class Canary:
         if self._subscriber.is_whole:
             self.heard_until = float(payload.removeprefix(CANARY_PREFIX))
         self._missing_since = None
-        if self.deaf:
-            self.deaf = False
-            metrics.DEAF.set(0)
+        self._set_deaf(False)
 
     def not_ready(self) -> list[str]:
         """Return why the instance is not ready; Redis being away is no reason (R8)."""
         if self._primary.missing(self._deaf_after):
-            return ["no primary"]
-        return ["deaf"] if self.deaf else []
+            return [self._absence]
+        return [self._deafness] if self.deaf else []
 
     async def run_forever(self) -> None:
         """Publish canaries; when none comes back, reconnect the subscriber until one does."""
-        await repeat_forever("canary", self._publish_and_check)
+        try:
+            await repeat_forever("canary", self._publish_and_check)
+        finally:
+            self._set_deaf(False)
+
+    def _set_deaf(self, deaf: bool) -> None:
+        self.deaf = deaf
+        (_deaf.add if deaf else _deaf.discard)(self)
+        metrics.DEAF.set(bool(_deaf))
 
     async def _publish_and_check(self) -> None:
         await asyncio.sleep(self._interval)
@@ -106,13 +128,20 @@ class Canary:
 
     async def _published(self) -> tuple[str, str]:
         """Publish a canary; return the run id and the role of the server."""
-        now = asyncio.get_running_loop().time()
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.publish(self._channel, CANARY_PREFIX + str(now).encode())
-            pipe.info("server")
-            pipe.info("replication")
-            _, server, replication = await pipe.execute()
-        return str(server["run_id"]), str(replication["role"])
+        now = CANARY_PREFIX + str(asyncio.get_running_loop().time()).encode()
+        publication = channels_of(self._redis).publication(self.channel, now)
+        _, server, replication = await self._ask(
+            publication, ("INFO", "server"), ("INFO", "replication")
+        )
+        return info_field(server, "run_id"), info_field(replication, "role")
+
+    async def _ask(self, *commands: Command) -> list[Any]:
+        """Return the replies of the server of the channel. Raises the first error among them."""
+        replies = await replies_at(self._redis, self.channel, commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
 
     def _check_echo(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -120,9 +149,8 @@ class Canary:
             self._missing_since = now
             return
         if now - self._missing_since > self._deaf_after and not self.deaf:
-            log.error("deaf: the canary does not come back")
-            self.deaf = True
-            metrics.DEAF.set(1)
+            log.error(f"{self._deafness}: the canary does not come back")
+            self._set_deaf(True)
         # A new connection gets its full time.
         since = max(self._missing_since, self._restarted_at)
         if now - since > self._deaf_after * RESTART_SHARE:
@@ -135,13 +163,14 @@ class Canary:
         if not before.client_id:
             return
         try:
-            found = await self._redis.client_list(client_id=[str(before.client_id)])
+            (found,) = await self._ask(("CLIENT", "LIST", "ID", before.client_id))
         except ResponseError as error:
             self._throttled_log.warning("channels cannot be counted", error)
             return
         except (RedisError, OSError):
             return
-        if self._subscriber.misses_some(before, int(found[0]["sub"]) if found else -1):
+        counts = [int(count) for count in _CHANNELS.findall(found)]
+        if self._subscriber.misses_some(before, sum(counts) if counts else -1):
             log.error("a subscription is missing")
             self.heard_until = float("-inf")  # since when is not known
             self._subscriber.restart()

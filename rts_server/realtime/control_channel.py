@@ -6,12 +6,13 @@ import orjson
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.redis_client.pipeline import CommandPipe, publish_all
 
 
 class ControlChannel:
     """Publishes to all running instances. A deaf one misses it; its connections end anyway."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis | CommandPipe) -> None:
         self._redis = redis
 
     async def close(self, user_id: str, code: str) -> int:
@@ -27,4 +28,4 @@ class ControlChannel:
         return await self._publish({"drain": instance_id})
 
     async def _publish(self, message: dict[str, str]) -> int:
-        return int(await self._redis.publish(keys.INSTANCES, orjson.dumps(message)))
+        return (await publish_all(self._redis, [(keys.INSTANCES, orjson.dumps(message))]))[0]

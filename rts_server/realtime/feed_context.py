@@ -51,6 +51,8 @@ class FeedContext:
     Attributes:
         start_task: Starts a coroutine in the background.
         evicted: Called with each listener whose user was removed, and the room's id.
+        left: Called with the users who were removed from a room, whether they have a listener or
+            not.
         typing_interval: Seconds between two `typing.changed` of a room, at least.
         listeners_of: The listeners of a user on this instance.
         unread_changed: Called with a listener whose count in a room (by id) moved by more than
@@ -61,6 +63,7 @@ class FeedContext:
     reads: Reads
     start_task: Callable[[Any], Any]
     evicted: Callable[[Listener, str], None] = lambda listener, room_id: None
+    left: Callable[[set[str]], None] = lambda user_ids: None
     typing_interval: float = 1.0
     listeners_of: Callable[[str], Collection[Listener]] = lambda user_id: ()
     unread_changed: Callable[[Listener, str], None] = lambda listener, room_id: None

@@ -30,6 +30,8 @@ class Listener:
         ready: Set when `session.ready` is written; `room.added` and `room.removed` wait for it.
         waiting_events: Events for the user that came before `session.ready` was written.
         name: The display name in the user's token.
+        unwritten: The rooms whose `unread.changed` waits until the connection joins `/receipts`;
+            None for none.
         changing: Held while a room is added or removed: one at a time, in order.
     """
 
@@ -43,6 +45,7 @@ class Listener:
         default_factory=lambda: deque(maxlen=MAX_WAITING_USER_EVENTS)
     )
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    unwritten: set[str] | None = None
     name: str | None = None
     closed: bool = False
 

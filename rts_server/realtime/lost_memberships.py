@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
+from rts_server import keys
 from rts_server.realtime.listener import Listener
 from rts_server.runtime.backoff import backoff
 from rts_server.runtime.throttled_log import ThrottledLog
@@ -79,9 +80,15 @@ class LostMemberships:
         self._request(user_id)
 
     def compare_all(self) -> None:
-        """Compare all users: Redis lost their indexes, or too much was missed."""
+        """Compare all users: too much was missed."""
         for user_id in list(self._listeners):
             self.compare(user_id)
+
+    def compare_lost(self, was_lost: Callable[[str], bool]) -> None:
+        """Compare the users whose indexes Redis lost. `was_lost`: tells of a key."""
+        for user_id in list(self._listeners):
+            if was_lost(keys.user_rooms(user_id)):
+                self.compare(user_id)
 
     def forget(self, user_id: str) -> None:
         """Forget a user without listeners."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
+from rts_server import keys
 from rts_server.domain.position import Position
 from rts_server.realtime.room_feed import RoomFeed
 from rts_server.runtime.loops import repeat_forever
@@ -21,11 +22,15 @@ ROOMS_PER_RECOVERY = 200
 """Rooms that one call compares."""
 
 
+WasLost = Callable[[str], bool]
+"""Whether a key was in a Redis that lost its data."""
+
+
 class Recovery(Protocol):
     """The recovery of rooms after a loss of Redis."""
 
-    async def generation(self) -> str:
-        """Return the generation of Redis, which changes with every loss of its data."""
+    async def losses(self) -> WasLost | None:
+        """Return what was lost since the last call; None for nothing. Raises RedisError."""
 
     async def recover(self, positions_of: Mapping[str, set[Position]]) -> set[str]:
         """Compare rooms with the archive; return those that could be compared.
@@ -37,7 +42,7 @@ class Recovery(Protocol):
 
 
 class LostRooms:
-    """Finds lost rooms by the generation of Redis: a lost head cannot be compared."""
+    """Finds rooms whose Redis lost its data: a lost head cannot be compared."""
 
     def __init__(
         self,
@@ -47,7 +52,7 @@ class LostRooms:
         *,
         interval: float,
         compare: Callable[[Collection[str]], Awaitable[None]],
-        on_lost: Callable[[], None],
+        on_lost: Callable[[WasLost], None],
     ) -> None:
         """`rooms` is the live mapping of the rooms that are subscribed to.
 
@@ -59,7 +64,6 @@ class LostRooms:
         self._start_task = start_task
         self._interval = interval
         self._compare, self._on_lost = compare, on_lost
-        self._generation = ""
         self._lost: dict[str, None] = {}
         self._busy = False
 
@@ -76,14 +80,14 @@ class LostRooms:
             await self.check()
 
     async def check(self) -> None:
-        """Compare all rooms if the generation changed. Raises RedisError."""
+        """Compare the rooms of a Redis that lost its data. Raises RedisError."""
         if self._recovery is None:
             return
-        found = await self._recovery.generation()
-        before, self._generation = self._generation or found, found
-        if found != before:
-            self._lost |= dict.fromkeys(self._rooms)
-            self._on_lost()
+        was_lost = await self._recovery.losses()
+        if was_lost is not None:
+            lost = (room_id for room_id in self._rooms if was_lost(keys.room(room_id).head))
+            self._lost |= dict.fromkeys(lost)
+            self._on_lost(was_lost)
         if self._lost and not self._busy:
             self._busy = True
             self._start_task(self._recover(self._recovery))

@@ -12,7 +12,7 @@ import orjson
 from rts_server import metrics
 from rts_server.domain.position import Position
 from rts_server.domain.standing import Standing
-from rts_server.domain.unread import MemberUnread
+from rts_server.domain.unread import MemberUnread, counts_in_totals
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.protocol.event import ephemeral, namespace_of
 from rts_server.realtime.feed_context import FeedContext
@@ -30,12 +30,15 @@ from rts_server.realtime.sequence import (
 from rts_server.realtime.typing_countdown import TypingCountdown
 from rts_server.realtime.unread_count import UnreadCount
 from rts_server.runtime.backoff import backoff
+from rts_server.types.events import RoomStateData
 
 log = logging.getLogger(__name__)
 
 MAX_REPAIR_EVENTS = 300
 """Events that one read of a repair returns at most; a larger gap takes several."""
 TYPING = "typing.changed"
+ROOM_STATE = "room.state"
+"""Published to one user's devices when their settings of the room, or their role, have changed."""
 ROOM_HEAD = "head"
 """Published by the relay for a room in which nothing follows; it has a position and no content."""
 MAX_TYPING_USERS = 10
@@ -97,7 +100,7 @@ class RoomFeed(RoomUnread):
         if position is None:
             if event.type in READ_TYPES:  # a receipt may load a room without any event of its log
                 self.read_moved(event)
-            return not event.durable and event.type != ROOM_HEAD
+            return not event.durable and event.type not in (ROOM_HEAD, ROOM_STATE)
         if not event.durable:
             return self._deliver_ephemeral(event, position)
         verdict = classify(position, event.position)
@@ -124,12 +127,25 @@ class RoomFeed(RoomUnread):
         if event.type in READ_TYPES:
             self.read_moved(event)
             return True
+        if event.type == ROOM_STATE:
+            self._write_state(event)
+            return True
         namespace = namespace_of(event.type)
         packet = event_packet(namespace, event.type, event.text)
         for listener in self._live_listeners(namespace):
             if event.to is None or event.to == listener.user_id:
                 listener.write(packet)
         return True
+
+    def _write_state(self, event: PublishedEvent) -> None:
+        """Write `room.state` to a user's devices, also where the stream has not begun (D4)."""
+        assert event.to is not None
+        packet = event_packet("/chat", event.type, event.text)
+        for listener in self._of_user(event.to):
+            listener.write_user_event(packet)
+        state: RoomStateData = orjson.loads(event.text)["data"]
+        counts = counts_in_totals(muted=state["muted"], hidden=state["hidden"])
+        self.settings_changed(event.to, in_totals=counts)
 
     def _live_listeners(self, namespace: str) -> list[Listener]:
         """Return the listeners in a namespace whose streams have begun."""
@@ -197,6 +213,7 @@ class RoomFeed(RoomUnread):
         for listener in [one for one in self.all_listeners() if one.user_id in user_ids]:
             self.leave(listener)
             self._context.evicted(listener, self.room_id)
+        self._context.left(user_ids)
 
     def go_live(
         self,

@@ -7,14 +7,17 @@ import logging
 import random
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from redis.asyncio import ConnectionPool
+from redis.exceptions import MovedError
 
-from rts_server.redis_client.connection import RedisConnection
+from rts_server.channels import ONE_SERVER, Channels
+from rts_server.redis_client.connection import Command, RedisConnection
 from rts_server.redis_client.primary import Primary
-from rts_server.redis_client.transport import use_checked_connections
+from rts_server.redis_client.slots import slot_of
+from rts_server.redis_client.transport import NotPrimary, use_checked_connections
 from rts_server.runtime.deadline import within
 from rts_server.runtime.loops import Loop
 from rts_server.runtime.tasks import cancelled
@@ -33,6 +36,8 @@ cuts a subscriber for which too many of them wait, after each break anew."""
 _RUN_ID = re.compile(rb"run_id:(\w+)")
 
 OnMessage = Callable[[str, bytes], None]
+OnUnserved = Callable[[int | None, Exception | None], None]
+"""Called with a slot, None for all that a server has, and with what the server said."""
 
 
 class LinkState(NamedTuple):
@@ -60,6 +65,7 @@ class Subscriber:
     Attributes:
         server: The run id of the Redis it is connected to; empty until it is known.
         ever_subscribed: Whether a subscription was ever confirmed.
+        channels: How they are named. On a cluster one command subscribes within one slot.
     """
 
     def __init__(
@@ -70,7 +76,14 @@ class Subscriber:
         primary: Primary | None = None,
         *,
         owned: Collection[str] = (),
+        channels: Channels = ONE_SERVER,
+        on_unserved: OnUnserved = lambda slot, error: None,
     ) -> None:
+        """`on_unserved`: called on a cluster when this server does not serve a slot (any more),
+        or cannot be reached.
+        """
+        self.channels = channels
+        self._on_unserved = on_unserved
         self._pool = ConnectionPool.from_url(
             url, protocol=2, socket_timeout=None, socket_connect_timeout=0.5, socket_keepalive=True
         )
@@ -142,8 +155,26 @@ class Subscriber:
         self._pending.difference_update(gone)
         self._unsubscribed += len(gone)
         if self._link is not None:
-            for i in range(0, len(gone), CHANNELS_PER_COMMAND):
-                self._link.send(("UNSUBSCRIBE", *gone[i : i + CHANNELS_PER_COMMAND]))
+            self._link.send_all(self._commands(self.channels.unsubscribe, gone))
+
+    def hand_over(self, channels: Collection[str]) -> None:
+        """Give up channels that another server has now; who waits for them looks again."""
+        moved = self._pending.intersection(channels)
+        self._unconfirmed = max(0, self._unconfirmed - len(moved))
+        self.release(channels)
+        for channel in moved:
+            self._wake(channel)
+        self._send_unsent()
+        self._maybe_resumed()
+
+    def ask_again(self) -> None:
+        """Ask for all channels that are not confirmed: some were refused."""
+        self._unsent, self._unconfirmed = deque(sorted(self._pending)), 0
+        self._send_unsent()
+
+    def is_confirmed(self, channel: str) -> bool:
+        """Return whether a channel that was requested is subscribed to."""
+        return channel not in self._pending
 
     def restart(self) -> None:
         """Close the connection and open another: it is up, but nothing comes through."""
@@ -183,7 +214,16 @@ class Subscriber:
                     some.append(channel)
             if some:
                 self._unconfirmed += len(some)
-                self._link.send(("SUBSCRIBE", *some))
+                self._link.send_all(self._commands(self.channels.subscribe, some))
+
+    def _commands(self, verb: str, channels: Collection[str]) -> Iterator[Command]:
+        """Yield the commands for channels: each with a bounded number, on a cluster of one slot."""
+        groups: dict[int, list[str]] = {}
+        for channel in channels:
+            groups.setdefault(slot_of(channel) if self.channels.sharded else 0, []).append(channel)
+        for group in groups.values():
+            for i in range(0, len(group), CHANNELS_PER_COMMAND):
+                yield (verb, *group[i : i + CHANNELS_PER_COMMAND])
 
     async def _listen(self) -> None:
         """Listen on one connection until it ends."""
@@ -191,8 +231,7 @@ class Subscriber:
             async with within(SUBSCRIBER_CONNECT_SECONDS):
                 self._link = await RedisConnection.open(self._pool, self._reply)
             self._link.send_all([("CLIENT", "ID"), ("INFO", "server")])
-            self._unsent, self._unconfirmed = deque(sorted(self._pending)), 0
-            self._send_unsent()
+            self.ask_again()
             self._loop.mark_succeeded()
             self._resume_due, self._first = not self._first, False
             self._maybe_resumed()
@@ -205,6 +244,7 @@ class Subscriber:
             self._link = None
             self._client_id = None
             self.server = ""
+            self._on_unserved(None, None)
 
     async def _pause(self) -> None:
         """Wait: instances that were cut off together must not reconnect together."""
@@ -228,20 +268,42 @@ class Subscriber:
             self._client_id = reply if isinstance(reply, int) else 0
             return
         if isinstance(reply, Exception):
-            self._throttled_log.warning("subscriber is refused", reply)
-            self.restart()
+            self._refused(reply)
             return
         if isinstance(reply, bytes):
             found = _RUN_ID.search(reply)
             self.server = found[1].decode() if found else ""
             return
         kind, channel, data = reply
-        if kind == b"message":
+        if kind == self.channels.message:
             self._dispatch(channel.decode(), data)
-        elif kind == b"subscribe":
-            self._unconfirmed -= 1
+        elif kind == self.channels.subscribed:
+            self._unconfirmed = max(0, self._unconfirmed - 1)
             self._confirm(channel.decode())
             self._send_unsent()
+        elif self.channels.sharded:
+            self._unsubscribed_from(channel.decode())
+
+    def _refused(self, error: Exception) -> None:
+        """Close the connection, unless the error is about one slot of a cluster."""
+        if self.channels.sharded and isinstance(error, MovedError):
+            self._on_unserved(error.slot_id, error)
+        elif self.channels.sharded and isinstance(error, NotPrimary) and not self._is_closing:
+            self._on_unserved(None, error)
+        else:
+            self._throttled_log.warning("subscriber is refused", error)
+            self.restart()
+
+    @property
+    def _is_closing(self) -> bool:
+        return self._link is None or self._link.closing
+
+    def _unsubscribed_from(self, channel: str) -> None:
+        """Note that a channel is gone. The server says so, unasked, when the slot has moved."""
+        is_wanted = channel in self._kept or channel in self._owned
+        if is_wanted and channel not in self._pending:
+            self._pending.add(channel)
+            self._on_unserved(slot_of(channel), None)
 
     def _dispatch(self, channel: str, data: bytes) -> None:
         try:
@@ -252,7 +314,10 @@ class Subscriber:
     def _confirm(self, channel: str) -> None:
         self.ever_subscribed = True
         self._pending.discard(channel)
+        self._wake(channel)
+        self._maybe_resumed()
+
+    def _wake(self, channel: str) -> None:
         for future in self._waiting.pop(channel, ()):
             if not future.done():
                 future.set_result(None)
-        self._maybe_resumed()

@@ -24,7 +24,7 @@ async def _no_comparison(user_id: str) -> str:
     return keys.index_version(None, None)
 
 
-async def _all_changed(seconds: float) -> None:
+async def _all_changed(seconds: float, partitions: object = None) -> None:
     """Know nothing."""
 
 
@@ -41,6 +41,7 @@ class SubscriptionHandlers:
         on_notices: Durability notices for this instance.
         on_control: A message of the control channel.
         on_presence: A user id, and what was published on the channel of their presence.
+        on_left: Users who were removed from a room, as the stream of a room on this instance says.
         on_resumed: The link to Redis was down; publishes may have been missed.
         on_missed: What they may have been about, some time later; None for anything.
         room_added: A listener's user became a member of a room.
@@ -54,6 +55,7 @@ class SubscriptionHandlers:
     on_notices: Callable[[bytes], None] = lambda data: None
     on_control: Callable[[dict[str, str]], None] = lambda message: None
     on_presence: Callable[[str, bytes], None] = lambda user_id, data: None
+    on_left: Callable[[set[str]], None] = lambda user_ids: None
     on_resumed: Callable[[], None] = lambda: None
     on_missed: Callable[[Changes | None], None] = lambda changes: None
     room_added: RoomChange = _no_change

@@ -25,12 +25,15 @@ from rts_server.realtime.lost_rooms import LostRooms, Recovery
 from rts_server.realtime.opening import COLD
 from rts_server.realtime.replay import NOT_A_MEMBER, JoinReads, Replay, ReplayReader, rejoined
 from rts_server.realtime.room_channels import RoomChannels
-from rts_server.realtime.room_feed import RoomFeed
+from rts_server.realtime.room_feed import ROOM_STATE, RoomFeed
 from rts_server.realtime.sequence import parse
+from rts_server.realtime.sharded_subscriber import ShardedSubscriber
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.realtime.subscription_handlers import SubscriptionHandlers
 from rts_server.realtime.unread_changed import UnreadChanges
+from rts_server.redis_client.pipeline import CommandPipe, channels_of
 from rts_server.redis_client.primary import Primary
+from rts_server.redis_client.servers import RedisServers
 from rts_server.runtime.tasks import Tasks
 from rts_server.types.events import Event, RoomStateData
 
@@ -41,23 +44,24 @@ class Subscriptions:
     def __init__(
         self,
         settings: Settings,
-        redis: Redis,
+        redis: Redis | CommandPipe,
         reads: JoinReads,
         *,
         instance_id: str,
         handlers: SubscriptionHandlers,
         recovery: Recovery | None = None,
-        primary: Primary | None = None,
+        servers: RedisServers | None = None,
     ) -> None:
-        primary = primary or Primary()
+        servers = servers or RedisServers(settings)
         self._settings = settings
         self._redis = redis
         self._reads = reads
         self._handlers = handlers
+        self._channels = channels_of(redis)
         self._instance_channel = keys.instance_channel(instance_id)
         self._tasks = Tasks()
         self._rooms: dict[str, RoomFeed] = {}
-        self._room_channels = RoomChannels(self._rooms)
+        self._room_channels = RoomChannels(self._rooms, self._channels)
         self._users: dict[str, set[Listener]] = {}
         self._user_channels: dict[str, str] = {}
         self._leaving: dict[str, asyncio.Handle] = {}
@@ -73,20 +77,22 @@ class Subscriptions:
         )
         self._lost_publishes = self._new_lost_publishes()
         self._lost_rooms = self._new_lost_rooms(recovery)
-        self.subscriber = Subscriber(
-            settings.redis_url,
-            self._on_message,
-            self._resumed,
-            primary,
-            owned=self._room_channels,
-        )
-        self.canary = self._new_canary(primary)
+        self.subscriber: Subscriber | ShardedSubscriber
+        self.canary: Canary | ShardedSubscriber
+        if servers.topology is None:
+            self.subscriber, self.canary = self._link_to_one(servers.primary)
+        else:
+            on = (self._on_message, self._resumed_in)
+            self.subscriber = self.canary = ShardedSubscriber(
+                settings, redis, servers.topology, *on, name=instance_id
+            )
 
     def _new_feed_context(self) -> FeedContext:
         return FeedContext(
             self._reads,
             self._tasks.keep,
             self._evicted,
+            self._handlers.on_left,
             self._settings.typing_interval,
             listeners_of=lambda user_id: self._users.get(user_id, ()),
             unread_changed=self._unread_changes.write_soon,
@@ -108,13 +114,15 @@ class Subscriptions:
             self._tasks.keep,
             interval=self._settings.loss_check,
             compare=self._lost_publishes.compare,
-            on_lost=self.lost_memberships.compare_all,
+            on_lost=self.lost_memberships.compare_lost,
         )
 
-    def _new_canary(self, primary: Primary) -> Canary:
-        return Canary(
+    def _link_to_one(self, primary: Primary) -> tuple[Subscriber, Canary]:
+        url, rooms = self._settings.redis_url, self._room_channels
+        subscriber = Subscriber(url, self._on_message, self._resumed, primary, owned=rooms)
+        return subscriber, Canary(
             self._redis,
-            self.subscriber,
+            subscriber,
             self._instance_channel,
             interval=self._settings.canary_interval,
             deaf_after=self._settings.deaf_after,
@@ -127,7 +135,8 @@ class Subscriptions:
         own = [self._instance_channel, keys.INSTANCES]
         self._tasks.keep(self.subscriber.subscribe(own))
         self._tasks.keep(self._lost_rooms.run_forever())
-        self._tasks.keep(self.canary.run_forever())
+        if isinstance(self.canary, Canary):  # those of a cluster begin with their links
+            self._tasks.keep(self.canary.run_forever())
 
     async def close(self) -> None:
         """Unsubscribe from everything and stop the checks."""
@@ -156,7 +165,7 @@ class Subscriptions:
     async def add_listener(self, listener: Listener) -> None:
         """Add a listener, and subscribe to the channel of its user."""
         self._users.setdefault(listener.user_id, set()).add(listener)
-        channel = keys.user_channel(listener.user_id)
+        channel = self._channels.user(listener.user_id)
         self._user_channels[channel] = listener.user_id
         await self.subscriber.subscribe([channel])
 
@@ -172,7 +181,7 @@ class Subscriptions:
             if not others:
                 del self._users[listener.user_id]
                 self.lost_memberships.forget(listener.user_id)
-                self._linger(keys.user_channel(listener.user_id), self._unsubscribe_user)
+                self._linger(self._channels.user(listener.user_id), self._unsubscribe_user)
 
     async def join(
         self,
@@ -196,8 +205,8 @@ class Subscriptions:
         # snapshot or in the buffer. In the other order it would be in neither (D4).
         fresh = [room_id for room_id in dict.fromkeys(room_ids) if room_id not in self._rooms]
         rooms = [self._subscribe(listener, room_id, cursors.get(room_id)) for room_id in room_ids]
-        self.subscriber.request(map(keys.room_channel, fresh))
-        await self.subscriber.confirmed(map(keys.room_channel, room_ids))
+        self.subscriber.request(map(self._channels.room, fresh))
+        await self.subscriber.confirmed(map(self._channels.room, room_ids))
         known = {r: cursors.get(r) for r in room_ids if r not in whole}
         members = await self._reads.members(listener.user_id, known)
         others = [room_id for room_id in room_ids if room_id not in members]
@@ -226,8 +235,12 @@ class Subscriptions:
         return replays
 
     def unread_changed(self, listener: Listener, room_id: str) -> None:
-        """Write `unread.changed` in a moment: a membership began or ended."""
+        """Write `unread.changed` in a moment: the client cannot know the count by itself."""
         self._unread_changes.write_soon(listener, room_id)
+
+    def receipts_joined(self, user_id: str) -> None:
+        """Write what changed before a connection of the user joined `/receipts`."""
+        self._unread_changes.receipts_joined(user_id)
 
     def listeners_of(self, user_id: str) -> list[Listener]:
         """Return the listeners of a user whose `session.ready` is written."""
@@ -257,14 +270,14 @@ class Subscriptions:
             return
         room.leave(listener)
         if room.is_empty:
-            self._linger(keys.room_channel(room_id), self._unsubscribe_room)
+            self._linger(self._channels.room(room_id), self._unsubscribe_room)
 
     def _subscribe(self, listener: Listener, room_id: str, cursor: Position | None) -> RoomFeed:
         room = self._rooms.get(room_id)
         if room is None:
             room = self._rooms[room_id] = RoomFeed(room_id, self._feed_context)
         elif room.is_empty:
-            self._stay(keys.room_channel(room_id))
+            self._stay(self._channels.room(room_id))
         room.join(listener, cursor)
         return room
 
@@ -300,7 +313,7 @@ class Subscriptions:
         if room := self._room_channels.room_of(channel):
             room.on_publish(parse(data))
         elif channel == self._instance_channel:
-            if data.startswith(CANARY_PREFIX):
+            if data.startswith(CANARY_PREFIX) and isinstance(self.canary, Canary):
                 self.canary.received(data)
             else:
                 self._handlers.on_notices(data)
@@ -308,15 +321,15 @@ class Subscriptions:
             self._handlers.on_control(orjson.loads(data))
         elif user_id := self._user_channels.get(channel):
             self._on_user_message(user_id, orjson.loads(data))
-        elif channel.startswith(keys.PRESENCE_CHANNELS):
-            self._handlers.on_presence(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
+        elif user_id := self._channels.presence_user_of(channel):
+            self._handlers.on_presence(user_id, data)
 
     def _on_user_message(self, user_id: str, message: UserMessage) -> None:
         if message["kind"] == "event":
             packet = event_packet(message["namespace"], message["type"], message["text"])
             for listener in self._users.get(user_id, ()):
                 listener.write_user_event(packet)
-            if message["type"] == "room.state":
+            if message["type"] == ROOM_STATE:  # of the release before, which publishes it here
                 self._settings_changed(user_id, orjson.loads(message["text"]))
         elif message["kind"] == "room":
             self.lost_memberships.note_change(user_id, message["version"])
@@ -344,7 +357,7 @@ class Subscriptions:
 
     def _evicted(self, listener: Listener, room_id: str) -> None:
         if (room := self._rooms.get(room_id)) and room.is_empty:
-            self._linger(keys.room_channel(room_id), self._unsubscribe_room)
+            self._linger(self._channels.room(room_id), self._unsubscribe_room)
         self._tasks.keep(self._after_eviction(listener, room_id))
 
     async def _after_eviction(self, listener: Listener, room_id: str) -> None:
@@ -359,8 +372,15 @@ class Subscriptions:
         self.lost_memberships.compare(listener.user_id)
 
     def _resumed(self) -> None:
-        """Repair what was missed. Redis may be another one, or have lost its data."""
-        self._lost_publishes.resumed(self.canary.heard_until)
+        assert isinstance(self.canary, Canary)
+        self._resumed_in(None, self.canary.heard_until)
+
+    def _resumed_in(self, slots: Collection[int] | None, heard_until: float) -> None:
+        """Repair what was missed since then. Redis may be another one, or have lost its data.
+
+        `slots`: those in which it was, None for all.
+        """
+        self._lost_publishes.resumed(heard_until, slots)
         self._lost_rooms.check_soon()
         self._handlers.on_resumed()
 

@@ -57,6 +57,14 @@ class UnreadChanges:
             asyncio.get_running_loop().call_later(WRITE_DELAY_SECONDS, self._write_due, user_id)
         due[listener, room_id] = None
 
+    def receipts_joined(self, user_id: str) -> None:
+        """Write what changed before a connection of the user joined `/receipts`."""
+        for listener in self._listeners.get(user_id, ()):
+            if listener.unwritten and "/receipts" in listener.namespaces:
+                room_ids, listener.unwritten = listener.unwritten, None
+                for room_id in room_ids:
+                    self.write_soon(listener, room_id)
+
     def _write_due(self, user_id: str) -> None:
         if self._doubtful(user_id):
             self._tasks.keep(self._read_and_write(user_id))
@@ -109,8 +117,12 @@ class UnreadChanges:
 
     def _write(self, user_id: str) -> None:
         for listener, room_id in self._due.pop(user_id):
-            if not listener.closed and "/receipts" in listener.namespaces:
+            if listener.closed:
+                continue
+            if "/receipts" in listener.namespaces:
                 self._write_to(listener, room_id)
+            else:
+                listener.unwritten = {room_id, *(listener.unwritten or ())}
 
     def _write_to(self, listener: Listener, room_id: str) -> None:
         unread, read_seq, counts = 0, 0, []

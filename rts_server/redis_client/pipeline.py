@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as Lost
 
+from rts_server.channels import ONE_SERVER, Channels
 from rts_server.redis_client.connection import Command, RedisConnection, unpacked
 from rts_server.redis_client.primary import Primary
 from rts_server.redis_client.transport import use_checked_connections
@@ -40,7 +41,11 @@ class CommandPipe(ABC):
     Every command gets exactly one reply: from Redis, or `Lost` (ConnectionError) if it is unknown
     whether it was executed. Commands of unknown outcome are never repeated: most are not
     idempotent.
+
+    `channels`: how to publish there.
     """
+
+    channels: Channels = ONE_SERVER
 
     def execute_command(self, *command: str | int | bytes) -> asyncio.Future[Any]:
         """Send a command; the future holds its reply, or raises RedisError."""
@@ -188,13 +193,25 @@ class RedisPipeline(CommandPipe):
             self._start_silence_timer()
 
 
+def channels_of(redis: Redis | CommandPipe) -> Channels:
+    """Return the channels of a server: a client of redis-py is one of a single server."""
+    return redis.channels if isinstance(redis, CommandPipe) else ONE_SERVER
+
+
+def server_of(redis: Redis | CommandPipe, key: str) -> Hashable:
+    """Return what tells the servers of keys apart, as `CommandPipe.server_of`."""
+    return redis.server_of(key) if isinstance(redis, CommandPipe) else None
+
+
 async def replies_to(redis: Redis | CommandPipe, commands: Sequence[Command]) -> list[Any]:
-    """Return the replies to commands sent together, errors as exceptions."""
+    """Return the replies to commands sent together, as Redis sends them, errors as exceptions."""
     if isinstance(redis, CommandPipe):
         return await redis.execute_commands(commands)
     async with redis.pipeline(transaction=False) as pipe:
         for command in commands:
-            pipe.execute_command(*(unpacked(command) if isinstance(command, bytes) else command))
+            name, *words = unpacked(command) if isinstance(command, bytes) else command
+            # The name is bytes: redis-py parses the replies to names that are text.
+            pipe.execute_command(name.encode() if isinstance(name, str) else name, *words)
         return list(await pipe.execute(raise_on_error=False))
 
 
@@ -210,6 +227,32 @@ async def replies_beside(redis: CommandPipe, names: Iterable[str], command: Comm
         answers.append(answer)
         redis.send_beside(key, command, partial(resolve, answer))
     return await asyncio.gather(*answers, return_exceptions=True)
+
+
+async def replies_at(
+    redis: Redis | CommandPipe, key: str, commands: Sequence[Command]
+) -> list[Any]:
+    """Return the replies of the server of a key to commands, which need not name a key.
+
+    They are sent together, and errors are returned as exceptions.
+    """
+    if not isinstance(redis, CommandPipe):
+        return await replies_to(redis, commands)
+    loop = asyncio.get_running_loop()
+    answers: list[asyncio.Future[Any]] = []
+    for command in commands:
+        answer: asyncio.Future[Any] = loop.create_future()
+        answers.append(answer)
+        redis.send_beside(key, command, partial(resolve, answer))
+    return await asyncio.gather(*answers, return_exceptions=True)
+
+
+async def time_at(redis: Redis | CommandPipe, key: str) -> int:
+    """Return the time of the server of a key, in ms since 1970. Raises RedisError."""
+    (reply,) = await replies_at(redis, key, [("TIME",)])
+    if isinstance(reply, Exception):
+        raise reply
+    return int(reply[0]) * 1000 + int(reply[1]) // 1000
 
 
 def by_slot(
@@ -231,6 +274,25 @@ async def results_of(redis: Redis | CommandPipe, commands: Sequence[Command]) ->
         if isinstance(reply, Exception):
             raise reply
     return replies
+
+
+async def publish_all(
+    redis: Redis | CommandPipe, messages: Iterable[tuple[str, str | bytes]]
+) -> list[int]:
+    """Publish messages, each with its channel; return how many subscribers each has.
+
+    Raises the first error among the replies.
+    """
+    channels = channels_of(redis)
+    return await results_of(redis, [channels.publication(*one) for one in messages])
+
+
+async def publications(
+    redis: Redis | CommandPipe, messages: Iterable[tuple[str, str | bytes]]
+) -> list[Any]:
+    """Publish messages, as `publish_all` does; return the replies, errors as exceptions."""
+    channels = channels_of(redis)
+    return await replies_to(redis, [channels.publication(*one) for one in messages])
 
 
 def fail(waiting: Iterable[OnReply]) -> None:

@@ -12,10 +12,11 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import AskError, MovedError, TryAgainError
 from redis.exceptions import ConnectionError as Lost
 
+from rts_server.channels import CLUSTER
 from rts_server.redis_client.connection import Command
 from rts_server.redis_client.pipeline import CommandPipe, OnReply, RedisPipeline, fail
 from rts_server.redis_client.primary import Primary
-from rts_server.redis_client.slots import slot_of, slot_of_command
+from rts_server.redis_client.slots import keys_of, slot_of, slot_of_command
 from rts_server.redis_client.topology import Address, Topology
 from rts_server.redis_client.transport import error_of_reply
 from rts_server.runtime.tasks import Tasks
@@ -51,6 +52,8 @@ class ShardedPipeline(CommandPipe):
     only.
     """
 
+    channels = CLUSTER
+
     def __init__(self, topology: Topology, make_pool: MakePool) -> None:
         self._topology = topology
         self._make_pool = make_pool
@@ -68,12 +71,16 @@ class ShardedPipeline(CommandPipe):
             await link.close()
 
     def execute_commands(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
-        """Send commands; the future holds the list of their replies, errors as exceptions."""
+        """Send commands; the future holds the list of their replies, errors as exceptions.
+
+        One that names no key goes to the server of the one before it.
+        """
         every: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         answers: list[Any] = [None] * len(commands)
         missing = len(commands)
         if not commands:
             every.set_result(answers)
+            return every
 
         def answered(at: int, reply: Any) -> None:
             nonlocal missing
@@ -82,8 +89,11 @@ class ShardedPipeline(CommandPipe):
             if not missing and not every.done():
                 every.set_result(answers)
 
+        slot = slot_of_command(commands[0])
         for at, command in enumerate(commands):
-            self.send(command, partial(answered, at))
+            if names := keys_of(command):
+                slot = slot_of(names[0])
+            self._route(_Call(command, slot, partial(answered, at)))
         return every
 
     def send(self, command: Command, on_reply: OnReply) -> None:
@@ -131,7 +141,7 @@ class ShardedPipeline(CommandPipe):
     def _link(self, address: Address) -> RedisPipeline:
         link = self._links.get(address)
         if link is None:
-            primary = Primary(of_cluster=True)
+            primary = self._topology.state_of(address)
             pool = self._make_pool(self._topology.url_of(address), primary)
             link = self._links[address] = RedisPipeline(pool, primary)
         return link

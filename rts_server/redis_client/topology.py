@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import RedisError
 
+from rts_server.redis_client.primary import Primary
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -30,13 +31,18 @@ class Address(NamedTuple):
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
 
 class Topology:
     """The owner of each slot, from CLUSTER SLOTS of any node that answers.
 
     What a node replies with MOVED is newer than that, and counts at once.
 
-    `is_known`: whether it was ever read.
+    Attributes:
+        is_known: Whether it was ever read.
+        on_read: Called when it was read, or changed by a MOVED.
     """
 
     def __init__(self, url: str) -> None:
@@ -48,7 +54,9 @@ class Topology:
         self._next_at = 0.0
         self._tasks = Tasks()
         self._throttled_log = ThrottledLog(log)
+        self._states: dict[Address, Primary] = {}
         self.is_known = False
+        self.on_read: list[Callable[[], None]] = []
 
     async def close(self) -> None:
         """Stop asking."""
@@ -63,13 +71,21 @@ class Topology:
         """Return the primary of a slot; None if nobody serves it."""
         return self._owners[slot]
 
+    def state_of(self, address: Address) -> Primary:
+        """Return the state of a primary, which all connections of the process to it share."""
+        if address not in self._states:
+            self._states[address] = Primary(of_cluster=True)
+        return self._states[address]
+
     def url_of(self, address: Address) -> str:
         """Return the URL of a node: with the scheme and the password of the cluster's."""
         return _url_at(self._url, address)
 
     def moved(self, slot: int, address: Address) -> None:
         """Note what MOVED says of a slot. It is seldom the only slot that moved."""
-        self._owners[slot] = address
+        if self._owners[slot] != address:
+            self._owners[slot] = address
+            self._call_on_read()
         self.refresh_soon()
 
     def refresh_soon(self) -> asyncio.Task[None]:
@@ -113,6 +129,11 @@ class Topology:
             owners[first : last + 1] = [address] * (last + 1 - first)
         self._owners = owners
         self.is_known = True
+        self._call_on_read()
+
+    def _call_on_read(self) -> None:
+        for one in self.on_read:
+            one()
 
 
 def _address_of(url: str) -> Address:

@@ -9,15 +9,14 @@ from collections.abc import Callable
 from typing import Literal
 
 import orjson
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from rts_server import keys, metrics
 from rts_server.persistence.message_status import queued_status
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.redis_client.connection import Command
-from rts_server.redis_client.pipeline import RedisPipeline, results_of
+from rts_server.redis_client.pipeline import CommandPipe, publications, replies_to
 from rts_server.runtime.backoff import MAX_BACKOFF_SECONDS, backoff
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class AckProcessor:
-    """Processes accepted entries until Redis has deleted them.
+    """Processes accepted entries of one shard until Redis has deleted them.
 
     `on_deleted`: called with each entry that was deleted. `on_indexed`: with each whose memberships
     are in the user index. `was_acked_accepted`: whether an entry is so old that its sender was
@@ -35,20 +34,22 @@ class AckProcessor:
     the notice, the origin has ended, and nobody else would notify the senders that were answered
     `accepted`; then it is done here. Entries of cursors, which older
     releases wrote, have no origin.
+
+    The indexes of users, and the channels of origins, may be on other shards than the entries. What
+    is away there delays the entries that need it, and no others.
     """
 
     def __init__(
         self,
-        redis: Redis,
-        pipe: RedisPipeline,
+        pipe: CommandPipe,
+        users: UserRooms,
         on_deleted: Callable[[Entry], None],
         was_acked_accepted: Callable[[Entry], bool],
         on_indexed: Callable[[Entry], None] = lambda entry: None,
     ) -> None:
-        self._pipe = pipe
+        self._pipe, self._users = pipe, users
         self._on_indexed = on_indexed
         self._on_deleted, self._was_acked_accepted = on_deleted, was_acked_accepted
-        self._users = UserRooms(redis)
         self._accepted: asyncio.Queue[list[Entry]] = asyncio.Queue()
         self._throttled_log = ThrottledLog(log)
 
@@ -87,17 +88,16 @@ class AckProcessor:
     async def _process(self, entries: list[Entry]) -> list[Entry]:
         """Return the entries that must stay, because the user index refused them for now.
 
-        The order is: SQS accepted, user index, deletion, notice. The entry is the only durable note
+        The order is: SQS accepted, user index, deletion. The entry is the only durable note
         that the index must change, so it is deleted after the index was updated (T4). A crash in
         between sends the record a second time, which is harmless (Q2, D8); the other order would
         lose the index entry, or the record itself (D1).
         """
-        indexed: list[Entry] = []
-        postponed: list[Entry] = []
-        for entry in entries:
-            updated = not entry.users or await self._update_user_index(entry)
-            (indexed if updated else postponed).append(entry)
-        await self._delete(indexed)
+        members = [entry for entry in entries if entry.users]
+        updated = await asyncio.gather(*map(self._update_user_index, members))
+        postponed = [entry for entry, is_done in zip(members, updated, strict=True) if not is_done]
+        staying = {entry.key for entry in postponed}
+        await self._delete([entry for entry in entries if entry.key not in staying])
         return postponed
 
     async def _update_user_index(self, entry: Entry) -> bool:
@@ -108,8 +108,9 @@ class AckProcessor:
         ]
         try:
             await self._users.note_all(changes)
-        except ResponseError as error:
-            self._throttled_log.warning("user index refuses", error)
+        except (RedisError, OSError) as error:
+            what = "refuses" if isinstance(error, ResponseError) else "does not answer"
+            self._throttled_log.warning(f"user index {what}", error)
             return False
         self._on_indexed(entry)
         return True
@@ -117,7 +118,8 @@ class AckProcessor:
     async def _delete(self, entries: list[Entry]) -> None:
         """Delete entries and notify their origins in one round trip.
 
-        The notice comes after the deletion: SQS has the record by then, so `queued` is true (T8).
+        SQS has the records, so `queued` is true (T8), whichever of both is first: on a cluster the
+        channel of an origin may be on another shard. An origin that does not get its notice asks.
         """
         by_partition: dict[int, list[str]] = defaultdict(list)
         by_origin: dict[str, list[Entry]] = defaultdict(list)
@@ -129,20 +131,30 @@ class AckProcessor:
             ("XDEL", keys.outbox(partition), *ids) for partition, ids in by_partition.items()
         ]
         notices: list[Command] = [
-            ("PUBLISH", keys.instance_channel(origin), _notice(queued))
+            self._pipe.channels.publication(keys.instance_channel(origin), _notice(queued))
             for origin, queued in by_origin.items()
         ]
-        replies = await results_of(self._pipe, [*deletions, *notices])
+        replies = await replies_to(self._pipe, [*deletions, *notices])
+        for reply in replies[: len(deletions)]:
+            if isinstance(reply, Exception):
+                raise reply
         for queued, subscribers in zip(by_origin.values(), replies[len(deletions) :], strict=True):
-            if not subscribers:
+            if isinstance(subscribers, Exception):
+                self._throttled_log.warning("an origin cannot be notified", subscribers)
+            elif not subscribers:
                 await self._notify_senders(queued)
         for entry in entries:
             self._on_deleted(entry)
 
     async def _notify_senders(self, entries: list[Entry]) -> None:
         """Publish what the origin would publish if it were still running."""
-        statuses = map(queued_status, filter(self._was_acked_accepted, entries))
-        await results_of(self._pipe, [("PUBLISH", *status) for status in statuses if status])
+        channels = self._pipe.channels
+        statuses = [
+            queued_status(entry, channels) for entry in entries if self._was_acked_accepted(entry)
+        ]
+        for reply in await publications(self._pipe, [one for one in statuses if one]):
+            if isinstance(reply, Exception):
+                self._throttled_log.warning("senders cannot be notified", reply)
 
 
 def _notice(queued: list[Entry]) -> bytes:

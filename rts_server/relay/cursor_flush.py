@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import orjson
-from redis.asyncio import Redis
 
 from rts_server import keys, metrics
 from rts_server.config import ms
 from rts_server.persistence.outbox import Entry, Key
 from rts_server.persistence.queues import SqsQueue
-from rts_server.persistence.scripts import Script
+from rts_server.persistence.scripts import Script, ScriptCall
 from rts_server.redis_client.pipeline import CommandPipe, by_slot
 from rts_server.relay.room_queues import MAX_BATCH_ENTRIES
 from rts_server.relay.turns import Turns
@@ -27,12 +27,16 @@ from rts_server.runtime.throttled_log import ThrottledLog
 _DUE = Script(Path(__file__).with_name("cursors_due.lua"))
 _SENT = Script(Path(__file__).with_name("cursors_sent.lua"))
 
+CURSOR_QUEUE_SLOTS = 2
+"""Requests to SQS in flight at most, of all shards."""
 FLUSH_SECONDS = 1.0
 """Time between two flushes."""
 MAX_CURSORS = 500
 """Cursors that one script reads or forgets: it holds Redis up for a few milliseconds at most."""
 MAX_PARTITIONS = 64
 """Partitions that one script looks at."""
+SCRIPTS_AT_ONCE = 50
+"""Scripts that are sent together to a shard of a cluster."""
 MAX_RECORD_MEMBERS = 25
 """Members in one record: a function writes them one after the other."""
 QUEUE = "c"
@@ -59,7 +63,7 @@ class CursorRecord:
 
 
 class CursorFlush:
-    """Flushes the partitions of this relay with dirty cursors every second.
+    """Flushes the partitions of one shard with dirty cursors every second.
 
     A partition rings when it gets its first dirty cursor, and is looked at until it has none. A
     ring may be missed, so some of the others are looked at with each flush, each in its turn.
@@ -68,15 +72,16 @@ class CursorFlush:
     members must not wait behind them. They stay dirty in Redis until SQS accepted them, so a crash
     sends some twice, which is harmless (D8).
 
-    `slots`: requests to SQS in flight at most. `partitions` returns the numbers of those held.
+    `slots`: CURSOR_QUEUE_SLOTS, shared with the other shards. `partitions` returns the numbers of
+    those held.
     `again`: seconds after which a cursor that moved while it was sent is due again.
     """
 
     def __init__(
         self,
-        redis: Redis | CommandPipe,
+        redis: CommandPipe,
         queue: SqsQueue,
-        slots: int,
+        slots: asyncio.Semaphore,
         partitions: Callable[[], Collection[int]],
         again: float,
     ) -> None:
@@ -119,47 +124,70 @@ class CursorFlush:
         self._dirty -= partitions
 
     async def _due(self, partitions: Sequence[int]) -> list[DirtyCursor]:
-        """Return cursors that are due, MAX_CURSORS at most."""
+        """Return cursors that are due, MAX_CURSORS at most; of a cluster, of each script."""
         found: list[DirtyCursor] = []
-        for some in self._scripts_of(partitions):
+        for scripts in self._waves(partitions):
             # A ring that comes from here on may be for a cursor that the script does not see.
-            self._dirty.difference_update(some)
+            self._dirty.difference_update(*scripts)
             try:
-                found += await self._due_in(some, MAX_CURSORS - len(found))
+                found += await self._due_in(scripts, MAX_CURSORS - len(found))
             except BaseException:
-                self._dirty.update(some)
+                self._dirty.update(*scripts)
                 raise
-            if len(found) == MAX_CURSORS:
+            if len(found) >= MAX_CURSORS:
                 break
         return found
 
-    async def _due_in(self, partitions: Sequence[int], most: int) -> list[DirtyCursor]:
-        dirty, prefixes = _keys(partitions)
-        due, left = await _DUE.evaluate(self._redis, dirty, [most, *prefixes])
-        self._dirty.update(partitions[place - 1] for place in left)
-        return [
-            DirtyCursor(partitions[place - 1], word.decode(), read, delivered)
-            for place, word, read, delivered in due
-        ]
+    async def _due_in(self, scripts: Sequence[Sequence[int]], most: int) -> list[DirtyCursor]:
+        """Return cursors that are due, `most` at most of the partitions of each script."""
+        calls: list[ScriptCall] = []
+        for some in scripts:
+            dirty, prefixes = _keys(some)
+            calls.append((dirty, [most, *prefixes]))
+        found: list[DirtyCursor] = []
+        answers = await _DUE.evaluate_many(self._redis, calls)
+        for some, (due, left) in zip(scripts, answers, strict=True):
+            self._dirty.update(some[place - 1] for place in left)
+            found += (
+                DirtyCursor(some[place - 1], word.decode(), read, delivered)
+                for place, word, read, delivered in due
+            )
+        return found
 
     async def _forget(self, accepted: list[DirtyCursor]) -> None:
-        for some in self._scripts_of(sorted({one.partition for one in accepted})):
-            places = {partition: place for place, partition in enumerate(some, 1)}
-            sent = [[places[one[0]], *one[1:]] for one in accepted if one.partition in places]
-            dirty, prefixes = _keys(some)
-            args: list[str | int] = [self._again_ms, orjson.dumps(sent).decode(), *prefixes]
-            await _SENT.evaluate(self._redis, dirty, args)
+        of_partition: dict[int, list[DirtyCursor]] = defaultdict(list)
+        for one in accepted:
+            of_partition[one.partition].append(one)
+        for scripts in self._waves(sorted(of_partition)):
+            calls = [self._sent_call(some, of_partition) for some in scripts]
+            await _SENT.evaluate_many(self._redis, calls)
 
-    def _scripts_of(self, partitions: Sequence[int]) -> Iterator[Sequence[int]]:
-        """Yield the partitions of each script."""
-        for some in by_slot(self._redis, partitions, keys.dirty_cursors):
-            for at in range(0, len(some), MAX_PARTITIONS):
-                yield some[at : at + MAX_PARTITIONS]
+    def _sent_call(
+        self, some: Sequence[int], accepted: Mapping[int, list[DirtyCursor]]
+    ) -> ScriptCall:
+        sent = [[place, *one[1:]] for place, n in enumerate(some, 1) for one in accepted[n]]
+        dirty, prefixes = _keys(some)
+        return dirty, [self._again_ms, orjson.dumps(sent).decode(), *prefixes]
+
+    def _waves(self, partitions: Sequence[int]) -> Iterator[Sequence[Sequence[int]]]:
+        """Yield the partitions of each script, in lists of scripts that are sent together.
+
+        Of one Redis a script has many partitions, and goes alone. On a cluster it has those of one
+        slot, and there are many.
+        """
+        scripts = [
+            some[at : at + MAX_PARTITIONS]
+            for some in by_slot(self._redis, partitions, keys.dirty_cursors)
+            for at in range(0, len(some), MAX_PARTITIONS)
+        ]
+        size = SCRIPTS_AT_ONCE if self._redis.channels.sharded else 1
+        for at in range(0, len(scripts), size):
+            yield scripts[at : at + size]
 
     async def _send(self, records: list[CursorRecord]) -> list[DirtyCursor]:
         """Return the cursors that SQS accepted; after a batch that failed no more are sent."""
         accepted: set[Key] = set()
-        wave = self._slots * MAX_BATCH_ENTRIES
+        wave = CURSOR_QUEUE_SLOTS * MAX_BATCH_ENTRIES
         for at in range(0, len(records), wave):
             batches = _batches(records[at : at + wave])
             answers = await asyncio.gather(*map(self._send_batch, batches))
@@ -173,7 +201,8 @@ class CursorFlush:
 
     async def _send_batch(self, batch: list[CursorRecord]) -> set[Key] | None:
         try:
-            return await self._queue.send([one.entry for one in batch])
+            async with self._slots:
+                return await self._queue.send([one.entry for one in batch])
         except Exception as error:  # of any kind: they are due again with the next flush
             self._throttled_log.warning(f"{self._queue.name} does not answer", error)
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 
 from redis.asyncio import Redis
@@ -9,8 +10,11 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.config import Settings
 from rts_server.realtime.canary import Canary
+from rts_server.realtime.sharded_subscriber import ShardedSubscriber
 from rts_server.realtime.subscriber import Subscriber
-from rts_server.redis_client.primary import Primary
+from rts_server.redis_client.pipeline import CommandPipe
+from rts_server.redis_client.servers import RedisServers
+from rts_server.redis_client.slots import slot_of
 from rts_server.runtime.tasks import Tasks
 
 OnRing = Callable[[int, bytes], None]
@@ -24,40 +28,54 @@ class Doorbell:
 
     A script that adds to an outbox publishes to its channel, so nobody reads partitions in which
     nothing happens. What was published before a subscription was confirmed, or while the link was
-    broken or deaf, was missed: each of these partitions rings once then.
+    broken or deaf, was missed: each of these partitions rings once then. On a cluster there is a
+    link to each primary, so those are partitions of one.
     """
 
     def __init__(
         self,
         settings: Settings,
-        redis: Redis,
+        redis: Redis | CommandPipe,
         relay: str,
         on_ring: OnRing,
-        primary: Primary | None = None,
+        servers: RedisServers,
     ) -> None:
         """`relay`: its name, for the channel of its canary."""
+        self._settings, self._redis = settings, redis
         self._on_ring = on_ring
         self._own = keys.relay_channel(relay)
         self._partitions: dict[str, int] = {}
-        self._subscriber = Subscriber(
-            settings.redis_url, self._message_arrived, self._missed, primary
-        )
-        self._canary = Canary(
-            redis,
-            self._subscriber,
-            self._own,
-            interval=settings.canary_interval,
-            deaf_after=settings.deaf_after,
-            primary=primary,
-        )
         self._tasks = Tasks()
+        self._subscriber: Subscriber | ShardedSubscriber
+        self._canary: Canary | None = None  # a sharded subscriber has its own
+        if servers.topology is None:
+            self._subscriber, self._canary = self._link_to_one(servers)
+        else:
+            on = (self._message_arrived, self._missed_in)
+            self._subscriber = ShardedSubscriber(settings, redis, servers.topology, *on, name=relay)
+
+    def _link_to_one(self, servers: RedisServers) -> tuple[Subscriber, Canary]:
+        subscriber = Subscriber(
+            self._settings.redis_url, self._message_arrived, self._missed, servers.primary
+        )
+        return subscriber, Canary(
+            self._redis,
+            subscriber,
+            self._own,
+            interval=self._settings.canary_interval,
+            deaf_after=self._settings.deaf_after,
+            primary=servers.primary,
+        )
 
     async def run_forever(self) -> None:
         """Listen until cancelled."""
         self._subscriber.start()
         try:
-            self._tasks.keep(self._subscriber.subscribe([self._own]))
-            await self._canary.run_forever()
+            if self._canary is None:
+                await asyncio.Event().wait()
+            else:
+                self._tasks.keep(self._subscriber.subscribe([self._own]))
+                await self._canary.run_forever()
         finally:
             await self._tasks.close()
             await self._subscriber.close()
@@ -82,13 +100,16 @@ class Doorbell:
     def _missed(self) -> None:
         self._ring_all(self._partitions)
 
+    def _missed_in(self, slots: frozenset[int], since: float) -> None:
+        self._ring_all([channel for channel in self._partitions if slot_of(channel) in slots])
+
     def _ring_all(self, channels: Collection[str]) -> None:
         for channel in channels:
             for what in (ENTRIES, CURSORS):
                 self._message_arrived(channel, what)
 
     def _message_arrived(self, channel: str, data: bytes) -> None:
-        if channel == self._own:
+        if channel == self._own and self._canary is not None:
             self._canary.received(data)
         elif channel in self._partitions:
             self._on_ring(self._partitions[channel], data)

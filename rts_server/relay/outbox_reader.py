@@ -67,7 +67,9 @@ class Partition:
 
 
 class OutboxReader:
-    """Reads the partitions that rang, as far as memory has space for their entries.
+    """Reads those of its partitions that rang, as far as memory has space for their entries.
+
+    The queues, and so the memory, are shared with the readers of other shards.
 
     The doorbell may miss a ring, and an id below the last read one may appear (see `_look`), so a
     few of the other partitions are looked at regularly, each in its turn.
@@ -177,10 +179,12 @@ class OutboxReader:
         for partition in chosen:
             entries = found.get(partition.stream, ())
             if len(entries) == count:
-                self._rung[partition.number] = None  # there may be more
+                self.ring(partition.number)  # there may be more
             # A truncated room got space while XREAD waited: the entries that were left behind come
             # before these, so these are dropped and the partition is read from its start (D3).
-            if partition.number not in rescan:
+            # What was dropped meanwhile may be another relay's.
+            is_held = self._partitions.get(partition.number) is partition
+            if is_held and partition.number not in rescan:
                 self._hold(partition, entries)
         if found:
             sparse = sum(map(len, found.values())) < SPARSE_READ_ENTRIES
@@ -244,8 +248,8 @@ class OutboxReader:
         lengths = await results_of(self._redis, [("XLEN", keys.outbox(n)) for n in some])
         truncated = set().union(*(one.truncated_partitions() for one in self._queues.values()))
         for number, length in zip(some, lengths, strict=True):
-            partition = self._partitions[number]
-            if length > len(partition.known) and number not in truncated:
+            partition = self._partitions.get(number)
+            if partition and length > len(partition.known) and number not in truncated:
                 partition.last_read_id = STREAM_START
                 self.ring(number)
 
@@ -263,11 +267,12 @@ class OutboxReader:
         return set().union(*(one.rescan for one in self._queues.values()))
 
     def _start_rescans(self) -> None:
-        for number in self._partitions_to_rescan() & self._partitions.keys():
+        mine = self._partitions_to_rescan() & self._partitions.keys()
+        for number in mine:
             self._partitions[number].last_read_id = STREAM_START
             self.ring(number)
         for queue in self._queues.values():
-            queue.rescan.clear()
+            queue.rescan -= mine
 
 
 def _in_stream_order(entry_id: str) -> tuple[int, int]:

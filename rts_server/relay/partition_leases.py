@@ -1,59 +1,108 @@
-"""Leases on groups of partitions: renewed by their relay, taken by another when they expire."""
+"""Leases on single partitions, each in the slot of its partition, on one shard of a cluster."""
 
 from __future__ import annotations
 
+import asyncio
+import random
+import re
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+from redis.exceptions import ResponseError
+
 from rts_server import keys
-from rts_server.persistence.scripts import Script
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.persistence.scripts import Script, ScriptCall
+from rts_server.redis_client.pipeline import CommandPipe, replies_beside
+from rts_server.relay.leases import TTL_SHARE, HeldLeases
 
 _LEASE = Script(Path(__file__).with_name("partition_lease.lua"))
-_KEYS = [keys.RELAYS, *map(keys.partition_lease, range(keys.LEASE_GROUPS))]
+_IDENTITY = re.compile(rb"run_id:(\w+).*master_replid:(\w+)", re.DOTALL)
 
-TTL_SHARE, RENEW_SHARE = 0.6, 0.2
-"""Shares of the take-over time: a lease lives for 0.6 of it and is renewed every 0.2 of it, so that
-another relay notices within 0.2 more, and the rest is left for its first read."""
-
-
-@dataclass(frozen=True)
-class HeldLeases:
-    """The result of one renewal.
-
-    `identity` identifies the Redis that granted the leases, and its data. `until` is monotonic
-    seconds; it counts from before the request, so it is never later than the expiry in Redis.
-    """
-
-    partitions: frozenset[int]
-    identity: str
-    until: float
+LEAST_TRIES = 64
+"""Leases of which a relay below its share tries to take at least so many at once."""
 
 
 class PartitionLeases:
-    """The leases of one relay. `take_over`: seconds after which a dead relay is replaced.
+    """The leases of one relay on one shard. `take_over`: see `GroupLeases`.
 
-    `redis`: the connection by which the partitions are read, so that a lease is never of another
-    Redis than the entries.
+    A lease is beside the data of its partition, and moves with it to another shard. The commands of
+    a renewal leave together. What a relay does not hold it asks for only while it is below its
+    share; the shares add up to all partitions, so at rest each lease is asked for by one relay.
     """
 
-    def __init__(self, redis: RedisPipeline, relay: str, take_over: float) -> None:
+    def __init__(
+        self,
+        redis: CommandPipe,
+        relay: str,
+        take_over: float,
+        partitions: Callable[[], Collection[int]],
+        share: Callable[[int], int],
+    ) -> None:
+        """`partitions` returns those of the shard; `share` how many of so many are this relay's."""
         self._redis, self._relay = redis, relay
         self._ttl_seconds = take_over * TTL_SHARE
-        self.renew_seconds = take_over * RENEW_SHARE
+        self._partitions, self._share = partitions, share
+        self._held: list[int] = []
 
     async def renew(self) -> HeldLeases:
-        """Renew the leases, take free ones up to a fair share, release those above it.
+        """Renew the leases; see `Leases`. Raises RedisError.
 
-        Raises RedisError.
+        A lease of which the renewal fails is not held: its slot is on its way to another shard, or
+        lost, and others are not.
         """
         requested_at = time.monotonic()
-        ttl_ms = round(self._ttl_seconds * 1000)
-        identity, *groups = await _LEASE.evaluate(self._redis, _KEYS, [self._relay, ttl_ms])
-        partitions = frozenset(one for group in groups for one in keys.group_partitions(group))
-        return HeldLeases(partitions, identity.decode(), requested_at + self._ttl_seconds)
+        candidates = list(self._partitions())
+        if not candidates:
+            self._held = []
+            return HeldLeases(frozenset(), "", requested_at + self._ttl_seconds)
+        # Asked before: leases that are granted behind it are of this Redis, or of a later one,
+        # which the next renewal notices.
+        identity = await self._identity_of(candidates[0])
+        share, known = self._share(len(candidates)), set(candidates)
+        mine = [one for one in self._held if one in known]
+        held, _ = await asyncio.gather(
+            self._ask(mine[:share], self._ttl_ms), self._ask(mine[share:], 0)
+        )
+        others = list(known.difference(mine))
+        random.shuffle(others)  # relays that start together do not all try the same
+        while (missing := share - len(held)) > 0 and others:
+            tries = max(missing, LEAST_TRIES)
+            some, others = others[:tries], others[tries:]
+            held += await self._ask(some, self._ttl_ms)
+        self._held = held
+        return HeldLeases(frozenset(held), identity, requested_at + self._ttl_seconds)
 
     async def release(self) -> None:
-        """Release all leases, so that no other relay waits for their expiry. Raises RedisError."""
-        await _LEASE.evaluate(self._redis, _KEYS, [self._relay, 0])
+        """Release all leases. Raises RedisError."""
+        held, self._held = self._held, []
+        await self._ask(held, 0)
+
+    @property
+    def _ttl_ms(self) -> int:
+        return round(self._ttl_seconds * 1000)
+
+    async def _ask(self, partitions: Sequence[int], ttl_ms: int) -> list[int]:
+        """Return those that are held then. Raises RedisError if none of the commands succeeds."""
+        if not partitions:
+            return []
+        calls: list[ScriptCall] = [
+            ([keys.partition_lease(one)], [self._relay, ttl_ms]) for one in partitions
+        ]
+        answers = await _LEASE.answers(self._redis, calls)
+        failures = [one for one in answers if isinstance(one, Exception)]
+        if len(failures) == len(answers):
+            first, *_ = failures
+            raise first
+        return [one for one, answer in zip(partitions, answers, strict=True) if answer == 1]
+
+    async def _identity_of(self, partition: int) -> str:
+        """Return the identity of the server of a partition, and its data."""
+        command = ("INFO", "server", "replication")
+        (info,) = await replies_beside(self._redis, [keys.outbox(partition)], command)
+        if isinstance(info, Exception):
+            raise info
+        found = _IDENTITY.search(info)
+        if found is None:
+            raise ResponseError("INFO has no run id")
+        return b":".join(found.groups()).decode()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from redis.asyncio import Redis
-
-from rts_server import keys
 from rts_server.domain.position import Position
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.recent_changes import RecentChanges
 from rts_server.persistence.user_rooms import UserRooms
-from rts_server.redis_client.pipeline import RedisPipeline, results_of
+from rts_server.redis_client.pipeline import CommandPipe, publish_all
 from rts_server.relay.pauses import Pauses
 from rts_server.runtime.loops import repeat_forever
 
@@ -29,7 +26,7 @@ Membership = tuple[str, str]
 
 
 class QuietHeads:
-    """The last positions of rooms, from the entries that the relay reads.
+    """The last positions of rooms of one shard, from the entries that the relay reads.
 
     An instance whose stream is behind a published head repairs it, and one that stands at another
     version of a user's index compares it. So a lost publish costs one publish for each pause of a
@@ -37,9 +34,7 @@ class QuietHeads:
     (`RecentChanges`), for instances whose link was down.
     """
 
-    def __init__(
-        self, redis: Redis | RedisPipeline, recent: RecentChanges, user_rooms: UserRooms
-    ) -> None:
+    def __init__(self, redis: CommandPipe, recent: RecentChanges, user_rooms: UserRooms) -> None:
         self._redis = redis
         self._recent, self._user_rooms = recent, user_rooms
         self._rooms: Pauses[str, Position] = Pauses(QUIET_SECONDS)
@@ -87,16 +82,26 @@ class QuietHeads:
         if not rooms and not left:
             return False
         await self._recent.note(rooms, left)
-        await results_of(
+        name_of = self._redis.channels.room
+        await publish_all(
             self._redis,
             [
-                ("PUBLISH", keys.room_channel(room_id), f"{epoch} {offset} {HEAD_EVENT} {{}}")
+                (name_of(room_id), f"{epoch} {offset} {HEAD_EVENT} {{}}")
                 for room_id, (epoch, offset) in rooms.items()
             ],
         )
+        self._rooms.done(rooms, now)
         users = {user_id: False for _, user_id in left}
         users |= {user_id: True for (_, user_id), has_left in left.items() if has_left}
-        await self._user_rooms.publish_versions(users)
-        self._rooms.done(rooms, now)
+        failed = await self._user_rooms.publish_versions(users)
         self._left.done(left, now)
+        if now != ALWAYS:
+            self._note_again({one: has_left for one, has_left in left.items() if one[1] in failed})
         return True
+
+    def _note_again(self, left: dict[Membership, bool]) -> None:
+        """Publish versions later: the shard of these users is away. Those behind them go on."""
+        now = asyncio.get_running_loop().time()
+        for membership, has_left in left.items():
+            if self._left.get(membership) is None:
+                self._left.note(membership, has_left, now)

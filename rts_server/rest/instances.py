@@ -7,7 +7,7 @@ from typing import TypedDict
 from rts_server import errors
 from rts_server.auth import Identity
 from rts_server.presence.instance_registry import InstanceRegistry
-from rts_server.presence.presences import PresenceStore
+from rts_server.presence.presences import UserPresences
 from rts_server.protocol import operator_answers, requests
 from rts_server.realtime.control_channel import ControlChannel
 from rts_server.rest.routes import UserParams, route
@@ -57,7 +57,7 @@ class InstanceRoutes:
 class PresenceRoutes:
     """The presence of users."""
 
-    def __init__(self, presences: PresenceStore, registry: InstanceRegistry) -> None:
+    def __init__(self, presences: UserPresences, registry: InstanceRegistry) -> None:
         self._presences = presences
         self._registry = registry
 

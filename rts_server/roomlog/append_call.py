@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict
 import orjson
 
 from rts_server import keys, rates
+from rts_server.channels import ONE_SERVER, Channels
 from rts_server.config import Settings, ms
 from rts_server.domain.roles import Role
 from rts_server.persistence.scripts import ScriptCall
@@ -55,6 +56,7 @@ def append_call(
     deadline_ms: int,
     archive_checked: bool,
     max_epoch: int = 0,
+    channels: Channels = ONE_SERVER,
 ) -> ScriptCall:
     """Keys and arguments of append.lua.
 
@@ -64,11 +66,12 @@ def append_call(
         deadline_ms: Redis' clock; the script appends nothing after it.
         archive_checked: the archive was asked for the id and does not have it.
         max_epoch: the script appends nothing in a later epoch; 0 for any epoch.
+        channels: of the server that is called.
     """
     room = keys.room(request.room_id)
     args: list[str | int] = [
         request.room_id,
-        keys.room_channel(request.room_id),
+        channels.room(request.room_id),
         request.request_id,
         request.hash,
         request.actor,

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.config import Settings, ms
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.roomlog.script import LUA, room_script
 from rts_server.runtime.tasks import Tasks
 
@@ -37,7 +37,7 @@ class ConnectedRooms:
     def __init__(
         self,
         settings: Settings,
-        redis: Redis | RedisPipeline,
+        redis: Redis | CommandPipe,
         load: Callable[[str], Awaitable[None]],
     ) -> None:
         """`load(room_id)` loads a room unless it is warm; it raises Unavailable."""

@@ -15,7 +15,7 @@ from rts_server import errors, keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, ScriptCall
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.roomlog.barriers import Barriers, barrier_record
 from rts_server.roomlog.script import LUA, room_script
 
@@ -56,7 +56,7 @@ class RoomDrains:
     """
 
     def __init__(
-        self, settings: Settings, origin: str, redis: Redis | RedisPipeline, archive: Archive
+        self, settings: Settings, origin: str, redis: Redis | CommandPipe, archive: Archive
     ) -> None:
         self._settings = settings
         self._origin = origin

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.persistence.archive import Archive
+from rts_server.redis_client.pipeline import CommandPipe, results_of
 from rts_server.roomlog.script import IDS, LUA, room_script
 from rts_server.runtime.tasks import Tasks
 
@@ -33,7 +34,7 @@ class MessageIds:
     Until a room's filter is complete each new id is looked for in the archive.
     """
 
-    def __init__(self, redis: Redis, archive: Archive) -> None:
+    def __init__(self, redis: Redis | CommandPipe, archive: Archive) -> None:
         self._redis = redis
         self._archive = archive
         self._tasks = Tasks()
@@ -58,7 +59,8 @@ class MessageIds:
         claim = keys.room(room_id).ids_claim
         async with self._slots:
             try:
-                if await self._redis.set(claim, "", nx=True, px=CLAIM_MS):
+                asked = ("SET", claim, "", "NX", "PX", CLAIM_MS)
+                if (await results_of(self._redis, [asked]))[0]:
                     await self._fill(room_id, filters)
             except (RedisError, OSError, errors.Unavailable) as error:
                 fields = {"room_id": room_id, "error": type(error).__name__}

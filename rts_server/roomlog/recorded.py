@@ -12,11 +12,11 @@ from redis.exceptions import RedisError
 
 from rts_server import keys
 from rts_server.persistence.scripts import Script, ScriptCall
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.roomlog.pending import PendingAppend, Recorded
-from rts_server.roomlog.script import LUA, room_script
+from rts_server.roomlog.script import LUA, RESULTS, room_script
 
-_DURABILITY = room_script(LUA / "durability.lua")
+_DURABILITY = room_script(RESULTS, LUA / "durability.lua")
 _WAITING = Script(LUA / "waiting.lua")
 
 APPENDS_PER_SCRIPT = 500
@@ -29,7 +29,7 @@ RECORDED_RETRY_SECONDS = 0.25
 class RecordedDurability:
     """Reads what Redis has of appends: `pending`, `queued`, `failed` or `lost`."""
 
-    def __init__(self, redis: Redis | RedisPipeline) -> None:
+    def __init__(self, redis: Redis | CommandPipe) -> None:
         self._redis = redis
 
     async def read(self, pendings: Sequence[PendingAppend]) -> list[Recorded]:

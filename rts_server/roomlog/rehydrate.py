@@ -20,6 +20,7 @@ from rts_server import errors, keys, metrics
 from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
+from rts_server.redis_client.pipeline import CommandPipe, channels_of
 from rts_server.roomlog.barriers import Barriers, barrier_record
 from rts_server.roomlog.claim import release_claim, renew_claim
 from rts_server.roomlog.script import IDS, LUA, room_script
@@ -41,7 +42,9 @@ LOAD_TIMEOUT_SECONDS = 60.0
 class RoomLoader:
     """The loads of this instance. A load outlives the command that began it."""
 
-    def __init__(self, settings: Settings, origin: str, redis: Redis, archive: Archive) -> None:
+    def __init__(
+        self, settings: Settings, origin: str, redis: Redis | CommandPipe, archive: Archive
+    ) -> None:
         self._settings = settings
         self._origin = origin
         self._redis = redis
@@ -155,7 +158,7 @@ class RoomLoader:
             "epoch": epoch,
             "seq": stored.seq,
             "starts": orjson.dumps(stored.starts).decode(),
-            "channel": keys.room_channel(room_id),
+            "channel": channels_of(self._redis).room(room_id),
             "members": [_member(m, stored.seq) for m in members if m.state == "in"],
             "hidden": " ".join(m.user_id for m in members if m.state == "in" and m.hidden),
             "uncounted": uncounted,

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from rts_server.config import Settings
 from rts_server.persistence.scripts import IDENTITY, LuaFunction, Script, ScriptCall
-from rts_server.redis_client.pipeline import RedisPipeline, resolve
+from rts_server.redis_client.pipeline import CommandPipe, resolve
 from rts_server.roomlog.append_call import append_call, instance_text
 from rts_server.roomlog.claim import release_claim
 from rts_server.roomlog.request import AppendRequest
@@ -24,6 +24,9 @@ LUA = Path(__file__).with_name("lua")
 FENCE = LUA / "fence.lua"
 IDS = LUA / "ids.lua"
 """Goes before scripts that read or write the filter of message ids."""
+
+RESULTS = LUA / "results.lua"
+"""Goes before scripts that read or write idempotency keys."""
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ APPEND = LuaFunction(
     IDENTITY,
     FENCE,
     IDS,
+    RESULTS,
     *(LUA / "append" / f"{name}.lua" for name in _PARTS),
     LUA / "append.lua",
 )
@@ -122,8 +126,8 @@ class AppendScript:
         self,
         settings: Settings,
         origin: str,
-        pipe: RedisPipeline,
-        redis: Redis,
+        pipe: CommandPipe,
+        redis: Redis | CommandPipe,
         *,
         on_round_trip: Callable[[float, float], None] = lambda seconds, now: None,
     ) -> None:
@@ -165,6 +169,7 @@ class AppendScript:
             deadline_ms=self._redis_clock_ms(max_wait),
             archive_checked=archive_checked,
             max_epoch=max_epoch,
+            channels=self._pipe.channels,
         )
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[AppendReply] = loop.create_future()
@@ -176,7 +181,7 @@ class AppendScript:
         return int((time.time() + seconds_from_now) * 1000) + self._redis_ahead_ms
 
     def _send(self, call: ScriptCall, on_reply: partial[None]) -> None:
-        self._pipe.send(APPEND.command(*call), on_reply)
+        self._pipe.send(APPEND.for_channels(self._pipe.channels).command(*call), on_reply)
 
     def _on_reply(
         self,
@@ -188,7 +193,8 @@ class AppendScript:
         reply: Any,
     ) -> None:
         if APPEND.is_missing(reply) and not answer.done():  # it did not run
-            self._pipe.send_beside(call[0][0], APPEND.load_command, _on_loaded)
+            script = APPEND.for_channels(self._pipe.channels)
+            self._pipe.send_beside(call[0][0], script.load_command, _on_loaded)
             self._send(call, partial(self._on_reply, call, room_id, nonce, sent_at, answer))
             return
         if isinstance(reply, list):

@@ -12,7 +12,7 @@ from rts_server.config import Settings, ms
 from rts_server.domain.position import Position
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import ScriptCall
-from rts_server.redis_client.pipeline import RedisPipeline, results_of
+from rts_server.redis_client.pipeline import CommandPipe, results_of, time_at
 from rts_server.roomlog.script import LUA, room_script
 from rts_server.runtime.loops import repeat_forever
 
@@ -42,7 +42,7 @@ class HotLogTrims:
     def __init__(
         self,
         settings: Settings,
-        redis: Redis | RedisPipeline,
+        redis: Redis | CommandPipe,
         archive: Archive,
         partitions: Callable[[], Iterable[int]],
     ) -> None:
@@ -85,8 +85,8 @@ class HotLogTrims:
 
     async def _due(self, partitions: Sequence[int]) -> list[str]:
         """Return the rooms that are due, up to MAX_ROOMS of each partition."""
-        (clock,) = await results_of(self._redis, [("TIME",)])
-        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        # Of any of their servers: it is no matter of seconds.
+        now = await time_at(self._redis, keys.trims(partitions[0]))
         looks = [
             ("ZRANGEBYSCORE", keys.trims(one), "-inf", now, "LIMIT", 0, MAX_ROOMS)
             for one in partitions

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.redis_client.connection import Command
-from rts_server.redis_client.pipeline import RedisPipeline, replies_to
+from rts_server.redis_client.pipeline import CommandPipe, replies_to
 from rts_server.rooms.display_names import DisplayNames
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
@@ -33,7 +33,7 @@ class Introductions:
     room is warm; what fails is tried when a session without cursors begins.
     """
 
-    def __init__(self, redis: Redis | RedisPipeline, names: DisplayNames) -> None:
+    def __init__(self, redis: Redis | CommandPipe, names: DisplayNames) -> None:
         self._redis = redis
         self._names = names
         self._turns = asyncio.Semaphore(USERS_AT_ONCE)

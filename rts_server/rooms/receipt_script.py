@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
-from rts_server.redis_client.pipeline import CommandPipe, by_slot
+from rts_server.redis_client.pipeline import CommandPipe, by_slot, channels_of
 from rts_server.roomlog.script import FENCE
 
 _RECEIPTS = Script(IDENTITY, FENCE, Path(__file__).with_name("receipts.lua"))
@@ -83,7 +83,9 @@ class ReceiptScript:
     def _script_call(self, part: list[_RoomMoves]) -> ScriptCall:
         moves = [[(user, *cursors) for user, cursors in users.items()] for _, users in part]
         heads = [keys.room(room_id).head for room_id, _ in part]
-        return heads, [*self._args, orjson.dumps(moves).decode()]
+        # On a cluster all rooms of a call are of one partition, as their heads are in one slot.
+        prefix = channels_of(self._redis).room_prefix(keys.partition(part[0][0]))
+        return heads, [*self._args, prefix, orjson.dumps(moves).decode()]
 
 
 def _parts(moves: Iterable[_RoomMoves]) -> Iterator[list[_RoomMoves]]:

@@ -1,13 +1,13 @@
 -- Move cursors of members of several rooms forward, and publish moved cursors to each room at most once per interval.
 -- KEYS: per room its head.
 -- ARGV: ms until a moved read cursor is stored, ms until a moved delivered cursor is, ms between two publications of
--- a room, largest number of members in a room that is published to, and JSON: per room the moves {user id, read,
--- delivered}, where 0 leaves a cursor as it is; without a move the room is only published.
+-- a room, largest number of members in a room that is published to, what a room's id follows in its channel, and
+-- JSON: per room the moves {user id, read, delivered}, where 0 leaves a cursor as it is; without a move the room is only published.
 -- Reply: per room its state, ms until the rest may be published (0: nothing is pending), and per move {read,
 -- delivered, unread} (unread only where `read` was given), or nothing for a user who is not a member.
 -- A moved read cursor is published to the user's devices at once, at the room's head, so that they get it in the
 -- order of the room's events. The rule of unread counts is that of rts_server/domain/unread.py: change both.
-local READ_MS, DELIVERED_MS, INTERVAL_MS, MAX_MEMBERS = unpack(ARGV, 1, 4)
+local READ_MS, DELIVERED_MS, INTERVAL_MS, MAX_MEMBERS, ROOM_CHANNEL = unpack(ARGV, 1, 5)
 local RECENT_TTL_MS = 240000
 local SAFETY_MS = 3600000  -- a cursor is stored this long before the hot keys expire, if it can be
 local now = clock()
@@ -27,7 +27,7 @@ end
 
 local function publish(type, data)
   local event = cjson.encode({type = type:match('[%a.]+'), ts = rfc3339(now), room_id = room_id, data = data})
-  redis.call('PUBLISH', 'room:' .. room_id, head.epoch .. ' ' .. head.offset .. ' ~' .. type .. ' ' .. event)
+  redis.call(PUBLISH, ROOM_CHANNEL .. room_id, head.epoch .. ' ' .. head.offset .. ' ~' .. type .. ' ' .. event)
 end
 
 -- Read and delivered cursors of users, in turn; false for one who is not a member.
@@ -52,7 +52,7 @@ local function note_dirty(read_by, delivered_to)
   end
   add('LT', read_by, READ_MS)
   add('NX', delivered_to, DELIVERED_MS)
-  if not is_dirty then redis.call('PUBLISH', outbox, 'cursors') end
+  if not is_dirty then redis.call(PUBLISH, outbox, 'cursors') end
 end
 
 -- The cursors that a move leads to, and whether each moved.
@@ -162,5 +162,5 @@ local function write(head_key, moves)
 end
 
 local replies = {}
-for i, moves in ipairs(cjson.decode(ARGV[5])) do replies[i] = write(KEYS[i], moves) end
+for i, moves in ipairs(cjson.decode(ARGV[6])) do replies[i] = write(KEYS[i], moves) end
 return replies

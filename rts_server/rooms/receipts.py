@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from rts_server import errors
 from rts_server.config import Settings
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.roomlog.log import RoomLog
 from rts_server.rooms.receipt_batch import ReceiptBatch
 from rts_server.rooms.receipt_script import Cursors, MovedCursors, MovedRoom, ReceiptScript
@@ -31,7 +31,7 @@ class ReceiptWriter:
     an instance do not grow with its users, rooms or messages, but for one per MAX_MOVES.
     """
 
-    def __init__(self, settings: Settings, redis: Redis | RedisPipeline, room_log: RoomLog) -> None:
+    def __init__(self, settings: Settings, redis: Redis | CommandPipe, room_log: RoomLog) -> None:
         self._interval = settings.receipt_interval
         self._script = ReceiptScript(settings, redis)
         self._room_log = room_log

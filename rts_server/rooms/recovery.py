@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -11,7 +12,7 @@ from rts_server import errors, keys
 from rts_server.domain.position import Position
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, Script
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe, channels_of, server_of
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.log import RoomLog
 from rts_server.roomlog.rehydrate import last_position
@@ -27,12 +28,19 @@ MAX_CONCURRENT_LOADS = 16
 """Rooms loaded at once. Only clients that missed something wait for them."""
 
 
+class Sample(NamedTuple):
+    """A partition by which its server is known: where it was, and its generation."""
+
+    server: Hashable
+    generation: bytes
+
+
 class RoomRecovery:
     """Compares positions by reads only; loads a room if one of its listeners missed events."""
 
     def __init__(
         self,
-        redis: Redis | RedisPipeline,
+        redis: Redis | CommandPipe,
         room_log: RoomLog,
         *,
         snapshots: SnapshotReader,
@@ -44,12 +52,55 @@ class RoomRecovery:
         self._archive = archive
         self._drains = drains
         self._room_log = room_log
+        self._known: dict[int, Sample] = {}
         self._loads = asyncio.Semaphore(MAX_CONCURRENT_LOADS)
 
-    async def generation(self) -> str:
-        """The generation of one partition, `identity born`: one Redis loses all or none."""
-        found: bytes = await _GENERATION.evaluate(self._redis, [keys.generation(0)], ())
-        return found.decode()
+    async def losses(self) -> Callable[[str], bool] | None:
+        """Return which keys were in a Redis that lost its data since the last call; None: none.
+
+        Raises RedisError if no server answers.
+        """
+        samples = self._samples()
+        found = await asyncio.gather(
+            *(self._generation(number) for number in samples.values()), return_exceptions=True
+        )
+        failures = [one for one in found if isinstance(one, BaseException)]
+        if len(failures) == len(found):
+            first, *_ = failures
+            raise first
+        before, self._known = self._known, {}
+        lost: set[Hashable] = set()
+        for (server, number), generation in zip(samples.items(), found, strict=True):
+            known = before.get(number)
+            if isinstance(generation, BaseException):  # away, and compared when it is back
+                generation = known.generation if known else b""
+            elif known and known.generation not in (generation, b""):
+                lost.add(server)
+            self._known[number] = Sample(server, generation)
+        return (lambda key: server_of(self._redis, key) in lost) if lost else None
+
+    def _samples(self) -> dict[Hashable, int]:
+        """Return a partition of each server: it loses all of them or none.
+
+        One that moved to another server has another generation there, and is not lost; so those
+        come first by which the same server was known before.
+        """
+        if not channels_of(self._redis).sharded:
+            return {server_of(self._redis, keys.generation(0)): 0}
+        here = {number: self._server(number) for number in range(keys.PARTITIONS)}
+        stayed = [number for number, one in self._known.items() if one.server == here[number]]
+        found: dict[Hashable, int] = {}
+        for number in (*stayed, *self._known, *here):
+            found.setdefault(here[number], number)
+        return found
+
+    def _server(self, number: int) -> Hashable:
+        return server_of(self._redis, keys.generation(number))
+
+    async def _generation(self, number: int) -> bytes:
+        """Return the generation of a partition, `identity born`."""
+        found: bytes = await _GENERATION.evaluate(self._redis, [keys.generation(number)], ())
+        return found
 
     async def recover(self, positions_of: Mapping[str, set[Position]]) -> set[str]:
         """Load the cold rooms whose archived position differs from that of a listener.

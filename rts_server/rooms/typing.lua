@@ -44,6 +44,6 @@ end
 redis.call('HDEL', KEYS[11], 'due')
 redis.call('HSET', KEYS[11], 'at', now, 'names', all)
 redis.call('PEXPIRE', KEYS[11], 2 * lasts)
-redis.call('PUBLISH', ARGV[3],
+redis.call(PUBLISH, ARGV[3],
   head.epoch .. ' ' .. head.offset .. ' ~typing.changed {' .. table.concat(listed, ',') .. '}')
 return {state, 0}

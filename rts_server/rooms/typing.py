@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rts_server import keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import ScriptCall
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe, channels_of
 from rts_server.roomlog.script import room_script
 from rts_server.runtime.tasks import Tasks
 
@@ -31,7 +31,7 @@ class TypingPublisher:
     if the instance that published it dies (E4).
     """
 
-    def __init__(self, settings: Settings, redis: Redis | RedisPipeline) -> None:
+    def __init__(self, settings: Settings, redis: Redis | CommandPipe) -> None:
         self._redis = redis
         self._pending: dict[tuple[str, str], bool] = {}
         self._in_flight: dict[tuple[str, str], bool] = {}
@@ -102,7 +102,7 @@ class TypingPublisher:
 
     def _script_call(self, room_id: str, user_id: str, on: bool) -> ScriptCall:
         names = keys.room(room_id)
-        channel = keys.room_channel(room_id)
+        channel = channels_of(self._redis).room(room_id)
         args: list[str | int] = [
             user_id,
             int(on),

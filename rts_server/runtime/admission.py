@@ -24,6 +24,9 @@ WINDOW_SECONDS = 0.1
 BUSY_DELAY_SECONDS = TARGET_DELAY_SECONDS / 2
 """Delay from which on this instance, or its Redis, counts as busy: below it a session that keeps
 commands waiting has sent many at once, or waits for something else."""
+BUSY_SESSIONS = 8
+"""Sessions whose commands wait too long within a window: then they are no burst of one client. Each
+executes one command at a time, so that many of them make a full instance with short delays."""
 MAX_WAIT_SECONDS = 0.08
 """How long a command may wait to be admitted: bursts are served, and a refusal comes in 0.1 s."""
 INITIAL_LIMIT, MIN_LIMIT = 64.0, 8.0
@@ -56,20 +59,29 @@ class Admission:
         self._delay = self._window_ends = 0.0
         self._admitted = self._refused = 0
         self._limit_was_reached = False
+        self._late_sessions: set[str] = set()
+        self._late_before = 0
         self._retry_seconds = MIN_RETRY_SECONDS
 
-    def refuses(self, waited: float) -> bool:
+    def refuses(self, waited: float, session: str) -> bool:
         """Whether a command would only wait in vain.
 
         That is so if as many wait as may be in progress, or if the commands before it in its
         session, of which the oldest has `waited` so many seconds, take all the time it has. A
         session executes one command at a time, so that fewer sessions than the limit never reach
-        it, whatever they send: then the delay says whether they wait because all are busy.
+        it, whatever they send: then the delay says whether they wait because all are busy, or the
+        number of sessions that wait as long.
         """
         if len(self._waiting) >= self.limit:
             return True
-        is_busy = self.in_progress >= self.limit or self._delay >= BUSY_DELAY_SECONDS
-        return is_busy and waited >= MAX_WAIT_SECONDS
+        if waited < MAX_WAIT_SECONDS:
+            return False
+        self._late_sessions.add(session)
+        return (
+            self.in_progress >= self.limit
+            or self._delay >= BUSY_DELAY_SECONDS
+            or max(self._late_before, len(self._late_sessions)) >= BUSY_SESSIONS
+        )
 
     async def enter(self, waited: float = 0.0) -> bool:
         """Admit a command, which must `leave` later; return False if it is refused.
@@ -81,7 +93,7 @@ class Admission:
             self._admit()
             return True
         self._limit_was_reached = True
-        if waited >= MAX_WAIT_SECONDS or self.refuses(waited):
+        if waited >= MAX_WAIT_SECONDS or len(self._waiting) >= self.limit:
             return False
         loop = asyncio.get_running_loop()
         admitted: asyncio.Future[bool] = loop.create_future()
@@ -110,10 +122,14 @@ class Admission:
         They are drawn at random from a span that grows with the share of what is refused: clients
         that were refused together do not come back together, nor faster than they can be served.
         """
-        self._refused += 1
-        self._limit_was_reached = True
-        metrics.REFUSED_BY_OVERLOAD.inc()
+        self.note_refused(1)
         return int(random.uniform(0.5, 1.0 + self._retry_seconds) * 1000)
+
+    def note_refused(self, count: int) -> None:
+        """Count refusals whose clients know when to try again."""
+        self._refused += count
+        self._limit_was_reached = True
+        metrics.REFUSED_BY_OVERLOAD.inc(count)
 
     def observe_turn(self, seconds: float, now: float) -> None:
         """Note how long a command waited for its turn of the event loop; `now` is loop time."""
@@ -161,6 +177,8 @@ class Admission:
             refused_share = self._refused / max(1, self._admitted)
             self._retry_seconds = min(max(refused_share, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS)
         self._admitted = self._refused = 0
+        self._late_before = len(self._late_sessions)
+        self._late_sessions.clear()
         self._limit_was_reached = False
         # What is measured next must already show the effect of the new limit.
         self._window_ends = now + max(WINDOW_SECONDS, delay)

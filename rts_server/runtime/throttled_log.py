@@ -26,18 +26,23 @@ class ThrottledLog:
 
         `fields` are ids; the line shows those of the first occurrence in the interval.
         """
-        if self._is_due(subject):
-            name = error if isinstance(error, str) else type(error).__name__
-            extra = {"error": name, "suppressed": self._left_out.pop(subject, 0), **fields}
-            self._log.warning(subject, extra=extra)
+        if self.is_due(subject):
+            self.write(subject, error, **fields)
+
+    def write(self, subject: str, error: BaseException | str, **fields: Any) -> None:
+        """Log a warning of which `is_due` just said that it is due."""
+        name = error if isinstance(error, str) else type(error).__name__
+        extra = {"error": name, "suppressed": self._left_out.pop(subject, 0), **fields}
+        self._log.warning(subject, extra=extra)
 
     def exception(self, subject: str, error: BaseException, **fields: Any) -> None:
         """Log an error that should never happen, with its traceback."""
-        if self._is_due(subject):
+        if self.is_due(subject):
             extra = {"suppressed": self._left_out.pop(subject, 0), **fields}
             self._log.error(subject, exc_info=error, extra=extra)
 
-    def _is_due(self, subject: str) -> bool:
+    def is_due(self, subject: str) -> bool:
+        """Whether a line about a subject is to be written now; if not, it counts as left out."""
         now = time.monotonic()
         if now - self._written_at.get(subject, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
             self._left_out[subject] = self._left_out.get(subject, 0) + 1

@@ -9,11 +9,11 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.redis_client.connection import Command
-from rts_server.redis_client.pipeline import RedisPipeline, replies_to
+from rts_server.redis_client.pipeline import CommandPipe, replies_to
 from rts_server.roomlog.rehydrate import milliseconds
 
 
-async def last_activity(redis: Redis | RedisPipeline, room_ids: Collection[str]) -> dict[str, int]:
+async def last_activity(redis: Redis | CommandPipe, room_ids: Collection[str]) -> dict[str, int]:
     """Return the time (ms) of each room's last message, or of its creation if it has none.
 
     Rooms whose head is not as expected are left out. Raises RedisError.
@@ -26,7 +26,7 @@ async def last_activity(redis: Redis | RedisPipeline, room_ids: Collection[str])
 
 
 async def _head_field(
-    redis: Redis | RedisPipeline, room_ids: Collection[str], field: str
+    redis: Redis | CommandPipe, room_ids: Collection[str], field: str
 ) -> dict[str, bytes]:
     commands: list[Command] = [("HGET", keys.room(one).head, field) for one in room_ids]
     replies = await replies_to(redis, commands) if commands else []

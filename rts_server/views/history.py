@@ -16,14 +16,14 @@ from rts_server.domain.byte_budget import fitting_items
 from rts_server.domain.position import Position
 from rts_server.domain.reactions import shown
 from rts_server.persistence.archive import Archive
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.roomlog.drains import RoomDrains
-from rts_server.roomlog.script import room_script
+from rts_server.roomlog.script import RESULTS, room_script
 from rts_server.types.objects import Message
 
 _PAGE = room_script(Path(__file__).with_name("page.lua"))
 _CHANGED = room_script(Path(__file__).with_name("changed.lua"))
-_MESSAGE = room_script(Path(__file__).with_name("message.lua"))
+_MESSAGE = room_script(RESULTS, Path(__file__).with_name("message.lua"))
 
 AS_OPERATOR = ""
 """Instead of a user id: membership is not checked. The room must be known to exist."""
@@ -84,7 +84,7 @@ class History:
     """
 
     def __init__(
-        self, settings: Settings, redis: Redis | RedisPipeline, archive: Archive, drains: RoomDrains
+        self, settings: Settings, redis: Redis | CommandPipe, archive: Archive, drains: RoomDrains
     ) -> None:
         self._settings = settings
         self._redis = redis

@@ -14,7 +14,7 @@ from rts_server import errors, keys
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import Script
 from rts_server.persistence.stored_items import StoredMember
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.script import room_script
 from rts_server.types.objects import Member
@@ -33,7 +33,7 @@ class MemberList:
     most. `asker`: a user who must be a member, else NotFound is raised; None for an operator.
     """
 
-    def __init__(self, redis: Redis | RedisPipeline, archive: Archive, drains: RoomDrains) -> None:
+    def __init__(self, redis: Redis | CommandPipe, archive: Archive, drains: RoomDrains) -> None:
         self._redis = redis
         self._archive = archive
         self._drains = drains

@@ -6,20 +6,15 @@
 local state, head = fence(clock())
 if state ~= 'warm' then return {state} end
 if ARGV[1] ~= '' and redis.call('HEXISTS', MEMBERS, ARGV[1]) == 0 then return {'not_found'} end
-local function waits(entries)
-  for entry in entries:gmatch('%S+') do
-    if #redis.call('XRANGE', OUTBOX, entry, entry) > 0 then return 1 end
-  end
-  return 0
-end
+local function waits(entries) return are_waiting(entries) and 1 or 0 end
 local changed = redis.call('HGET', CHANGED, ARGV[2])
 if changed then
   local entry, text = changed:match('^%d+ %d+ (%S+) (.*)$')
   return {state, head.epoch, 'changed', text, waits(entry)}
 end
-local sent = redis.pcall('HMGET', KEYS[10], 'epoch', 'offset', 'entries')
-if sent.err or sent[1] ~= tostring(head.epoch) then return {state, head.epoch} end
-local id = sent[1] .. '-' .. sent[2]
+local sent = result_in(KEYS[10])
+if not sent or sent.epoch ~= tostring(head.epoch) then return {state, head.epoch} end
+local id = sent.epoch .. '-' .. sent.offset
 local entry = redis.call('XRANGE', LOG, id, id)[1]
 if not entry then return {state, head.epoch} end
-return {state, head.epoch, 'new', entry[2][2], waits(sent[3])}
+return {state, head.epoch, 'new', entry[2][2], waits(sent.entries)}

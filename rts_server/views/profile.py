@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rts_server.persistence.archive import Archive
-from rts_server.presence.presences import PresenceStore
+from rts_server.presence.presences import UserPresences
 from rts_server.types.operator_answers import NamedUserAnswer, UserProfileAnswer
 from rts_server.views.user_memberships import UserMemberships
 
@@ -14,7 +14,7 @@ class ProfileReader:
     """Reads names from memberships, which get them from tokens and from operators."""
 
     def __init__(
-        self, archive: Archive, memberships: UserMemberships, presences: PresenceStore
+        self, archive: Archive, memberships: UserMemberships, presences: UserPresences
     ) -> None:
         self._archive = archive
         self._memberships = memberships

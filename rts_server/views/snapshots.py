@@ -18,7 +18,7 @@ from rts_server.domain.room import RoomFields
 from rts_server.domain.standing import MemberInRoom
 from rts_server.domain.unread import unread_count
 from rts_server.persistence.scripts import ScriptCall
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.roomlog.script import room_script
 from rts_server.types.objects import LastMessage, PublicRoom, Room
 from rts_server.views.activity import last_activity
@@ -125,7 +125,7 @@ class SnapshotReader:
     """Reads warm rooms from Redis. A room that is not warm is None: read the archive instead."""
 
     def __init__(
-        self, redis: Redis | RedisPipeline, on_seen: Callable[[str, int], None] = ignore_seen
+        self, redis: Redis | CommandPipe, on_seen: Callable[[str, int], None] = ignore_seen
     ) -> None:
         """`on_seen`: see `StandingReader`."""
         self._redis = redis

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,13 +15,13 @@ from rts_server.domain.position import Position
 from rts_server.domain.standing import MemberInRoom, Standing
 from rts_server.domain.unread import unread_count
 from rts_server.redis_client.connection import Command, packed
-from rts_server.redis_client.pipeline import RedisPipeline, replies_to
+from rts_server.redis_client.pipeline import CommandPipe, replies_to, server_of
 from rts_server.views.uncounted import MAX_KEPT_SEQS, UncountedMessages, Version
 
 MAX_GAP_EVENTS = 10
 """Missed events of a room that are read here; more are read within a budget of bytes."""
 MAX_EVENTS = 100
-"""Missed events of all rooms together that are read here."""
+"""Missed events of all rooms of a server together that are read here."""
 _REPLICATION = packed("INFO", "replication")
 _HEAD = ("epoch", "offset", "seq", "fence", "shape", "touched", "renewed", "forgotten")
 """Fields of a head that are read."""
@@ -73,7 +74,7 @@ class StandingReader:
     """
 
     def __init__(
-        self, redis: Redis | RedisPipeline, on_seen: Callable[[str, int], None] = ignore_seen
+        self, redis: Redis | CommandPipe, on_seen: Callable[[str, int], None] = ignore_seen
     ) -> None:
         """`on_seen(room_id, used_ms)`: a room was read whose expiry was last moved at that time."""
         self._redis = redis
@@ -87,6 +88,22 @@ class StandingReader:
 
         `cursors`: the rooms, and up to where the client has them; None: it has nothing.
         """
+        of_server: dict[Hashable, dict[str, Position | None]] = {}
+        for room_id, cursor in cursors.items():
+            server = server_of(self._redis, keys.room(room_id).head)
+            of_server.setdefault(server, {})[room_id] = cursor
+        if len(of_server) == 1:
+            return await self._read_at_one(user_id, cursors)
+        reads = (self._read_at_one(user_id, some) for some in of_server.values())
+        found: dict[str, MemberInRoom] = {}
+        for part in await asyncio.gather(*reads):
+            found |= part
+        return found
+
+    async def _read_at_one(
+        self, user_id: str, cursors: Mapping[str, Position | None]
+    ) -> dict[str, MemberInRoom]:
+        """Return the same for rooms of one server."""
         own = _words(f"r:{user_id}", f"d:{user_id}", f"x:{user_id}")
         commands: list[Command] = []
         for room_id in cursors:
@@ -239,8 +256,7 @@ def _more(names: keys.RoomKeys, read: _Read, user_id: str, gap: int) -> dict[str
     if gap:
         epoch, offset = read.position
         ends = f"{epoch}-{offset - gap + 1}", f"{epoch}-{offset}"
-        # The name is bytes: redis-py parses the replies to names that are text.
-        more["events"] = (b"XRANGE", names.log, *ends)
+        more["events"] = ("XRANGE", names.log, *ends)
     if read.settings:
         more["member"] = ("HGET", names.members, user_id)
     return more

@@ -24,7 +24,8 @@ KEPT = {
     "Files": "bucket",
     "Key": "key, without which neither can be read",
     "RedisToken": "secret",
-    "Redis": "cluster, of which a last snapshot is made",
+    "Redis": "Redis, of which a last snapshot is made",
+    "RedisCluster": "Redis, of which a last snapshot is made",
 }
 """Resources of infra/template.yaml that outlive it, by logical id."""
 UPLOAD = re.compile(

@@ -61,6 +61,8 @@ def options(
     if "RedisEndpoint" in outputs:
         given["RTS_REDIS_URL"] = f"rediss://{outputs['RedisEndpoint']}:6379/0"
         given["RTS_REDIS_TOKEN"] = outputs["RedisTokenArn"]
+        if outputs.get("RedisIsCluster"):
+            given["RTS_REDIS_CLUSTER"] = outputs["RedisIsCluster"]
     chosen = properties_of(given | dict(properties))
     check_properties(chosen[PROPERTIES])
     return _groups(network, outputs["InstanceProfileName"]) | {

@@ -5,16 +5,21 @@ from __future__ import annotations
 import inspect
 import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, BrowserContext, ViewportSize, async_playwright, expect
 
+from rts_chat import AsyncRestClient, sign_token
 from tests.browser.package import environment, executable
 from tests.browser.session import PHONE
 from tests.helpers.waiting import PATIENCE
-from tests.helpers.world import free_port
+from tests.helpers.world import World, free_port
 
+VENDOR = Path(__file__).parents[2] / "web" / "vendor"
 FLAGS = ("--disable-gpu", "--disable-quic")
 SMALL_WINDOW: ViewportSize = {"width": 800, "height": 600}
 
@@ -69,3 +74,26 @@ def names() -> tuple[str, str]:
     """Two users that no other test knows."""
     run = secrets.token_hex(4)
     return f"alice-{run}", f"bob-{run}"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def origin() -> AsyncIterator[str]:
+    """The URL of an empty page that has the package and no other server's policy."""
+    app = web.Application()
+
+    async def empty(_: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>page</title>", content_type="text/html")
+
+    app.router.add_get("/", empty)
+    app.router.add_static("/", VENDOR)
+    async with TestServer(app) as running:
+        yield str(running.make_url("/"))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def operator(world: World) -> AsyncIterator[AsyncRestClient]:
+    """REST at the same instance."""
+    secret = world.stack.settings.jwt_secret
+    token = sign_token(secret, sub="operator", scope="operator")
+    async with AsyncRestClient(world.urls[0], token) as rest:
+        yield rest

@@ -101,6 +101,21 @@ async def both_with_direct_room(
     return first, second
 
 
+async def cut(page: Page) -> None:
+    """Take the network away, until the page says so."""
+    await page.context.set_offline(True)
+    await page.evaluate("dispatchEvent(new Event('offline'))")
+    await expect(page.locator(".bar:visible")).to_have_count(1)
+
+
+async def reconnect(page: Page) -> None:
+    """Bring the network back, until the page is connected."""
+    await page.context.set_offline(False)
+    await page.evaluate("dispatchEvent(new Event('online'))")
+    await expect(page.locator(".bar:visible")).to_have_count(0)
+    await online(page)
+
+
 async def online(page: Page) -> None:
     """Wait for the connection."""
     await expect(page.locator("#state")).to_have_text("Online")
@@ -124,7 +139,7 @@ async def group(page: Page, name: str, *members: str) -> None:
 async def opened(page: Page, title: str) -> None:
     """Wait until the room of this title is open."""
     shown = f"document.querySelector('#title')?.textContent === {json.dumps(title)}"
-    await until(page, f"{shown} && !document.querySelector('#compose textarea').disabled")
+    await until(page, f"{shown} && !document.querySelector('#attach').disabled")
 
 
 async def say(page: Page, *texts: str) -> None:

@@ -1,82 +1,36 @@
-"""rts-chat in a real browser: what survives a reload, uploads, a tab that is frozen."""
+"""rts-chat in a real browser: what survives a reload, and what another tab takes over."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
-from aiohttp import web
-from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import BrowserContext
 
-from rts_chat import AsyncRestClient, sign_token
-from tests.browser.session import until, upload_slowly, visit
+from rts_chat import AsyncRestClient
+from tests.browser.package_page import connect, port_of, run
+from tests.browser.session import until, visit
 from tests.helpers.proxy import Proxy
-from tests.helpers.waiting import PATIENCE, eventually
-from tests.helpers.world import World
+from tests.helpers.waiting import eventually
 
-VENDOR = Path(__file__).parents[2] / "web" / "vendor"
-BURST = 320
-"""More than a reconnect replays: the room begins anew."""
-
-CONNECT = """(async () => {
-  const rts = await import("/rts-chat.min.js");
-  const token = async () => (await (await fetch(`${server}/dev/token?user=${user}`)).json()).token;
-  globalThis.chat = rts.createClient({ url, getToken: token, storage: rts[storage]() });
-  globalThis.entries = (kind) => rts[storage]().entries(`rts-chat/${user}/${kind}`);
-  chat.connect();
-})()"""
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def origin() -> AsyncIterator[str]:
-    """The URL of an empty page that has the package and no other server's policy."""
-    app = web.Application()
-
-    async def empty(_: web.Request) -> web.Response:
-        return web.Response(text="<!doctype html><title>page</title>", content_type="text/html")
-
-    app.router.add_get("/", empty)
-    app.router.add_static("/", VENDOR)
-    async with TestServer(app) as running:
-        yield str(running.make_url("/"))
+BEGUN_TWICE = """
+const rts = await import("/rts-chat.min.js");
+globalThis.told = [];
+globalThis.chat = rts.createClient({
+  url: location.origin,
+  getToken: () => new Promise(() => undefined),
+  userId,
+  storage: rts.indexedDbStorage(),
+  logger: { warn: (...what) => told.push(what.map(String).join(" ")) },
+});
+chat.connect();
+chat.close();
+chat.connect();
+"""
+"""As React begins a component in its strict mode; there is no token."""
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def operator(world: World) -> AsyncIterator[AsyncRestClient]:
-    """REST at the same instance."""
-    secret = world.stack.settings.jwt_secret
-    token = sign_token(secret, sub="operator", scope="operator")
-    async with AsyncRestClient(world.urls[0], token) as rest:
-        yield rest
-
-
-def port_of(url: str) -> int:
-    """The port of a URL."""
-    return int(url.rpartition(":")[2])
-
-
-async def run(page: Page, code: str, **values: Any) -> Any:
-    """What an asynchronous function body returns in a page."""
-    return await page.evaluate(f"async ({{{', '.join(values)}}}) => {{ {code} }}", values)
-
-
-async def connect(
-    page: Page, user: str, server: str, url: str, storage: str = "memoryStorage"
-) -> None:
-    """A client of this user as `chat`, in a page that was just loaded."""
-    await until(page, "document.title === 'page'")
-    more = {"user": user, "server": server, "url": url, "storage": storage}
-    await run(page, f"await {CONNECT}", **more)
-    await until(page, "chat.connection.value.status === 'online'")
-
-
-@pytest.mark.parametrize("storage", ["indexedDbStorage", "webStorage"])
+@pytest.mark.parametrize("storage", ["indexedDbStorage", "webStorage", "localStorage"])
 async def test_what_is_unsent_survives_a_reload(
     context: BrowserContext,
     origin: str,
@@ -126,6 +80,91 @@ async def test_what_is_unsent_survives_a_reload(
     assert [m["text"] for m in messages if not m["attachments"]] == texts
     sent_files = [file["name"] for m in messages for file in m["attachments"]]
     assert sent_files == (["notes.txt"] if keeps_files else [])
+
+
+@pytest.mark.parametrize("storage", ["indexedDbStorage", "webStorage"])
+async def test_a_change_made_offline_survives_a_reload(
+    context: BrowserContext,
+    origin: str,
+    operator: AsyncRestClient,
+    dev_url: str,
+    names: tuple[str, str],
+    storage: str,
+) -> None:
+    """An edit and a reaction stand in the state again, and reach the server once there is one."""
+    alice, bob = names
+    async with Proxy(("127.0.0.1", port_of(dev_url))) as network:
+        url = f"http://127.0.0.1:{network.port}"
+        page = await visit(context, origin)
+        await connect(page, alice, dev_url, url, storage)
+        room_id = await run(
+            page,
+            "const room = await chat.direct(bob); room.watch(); room.send({ text: 'first' });"
+            "return room.room_id",
+            bob=bob,
+        )
+        first = f"chat.room({json.dumps(room_id)}).state.value.messages[0]"
+        await until(page, f"{first}?.message_id && {first}.status !== 'sending'")
+        network.leave()
+        await until(page, "chat.connection.value.status !== 'online'")
+        await run(
+            page,
+            "const room = chat.room(room_id); const [{ message_id }] = room.state.value.messages;"
+            "for (const made of [room.edit(message_id, { text: 'better' }),"
+            " room.react(message_id, '👍')]) made.catch(() => undefined);"
+            "while ((await entries('change')).length < 2)"
+            " await new Promise((on) => setTimeout(on, 20));",
+            room_id=room_id,
+        )
+        await page.reload()
+        await until(page, "typeof chat === 'undefined' && document.title === 'page'")
+        await network.listen()
+        await connect(page, alice, dev_url, url, storage)
+        await run(page, "chat.room(room_id).watch()", room_id=room_id)
+        await until(page, f"{first}?.text === 'better' && !{first}.pending")
+        await until(page, f"{first}.reactions['👍']?.count === 1")
+
+        async def is_empty() -> bool:
+            return bool(await run(page, "return (await entries('change')).length === 0"))
+
+        await eventually(is_empty)
+    (message,) = (await operator.message_page(room_id))["messages"]
+    assert (message["text"], list(message["reactions"])) == ("better", ["👍"])
+
+
+async def test_a_refused_message_is_not_sent_again_by_a_reload(
+    context: BrowserContext,
+    origin: str,
+    operator: AsyncRestClient,
+    dev_url: str,
+    names: tuple[str, str],
+) -> None:
+    """It stands as refused, with its reason, where the room would take it by now; retry works."""
+    alice, bob = names
+    declared = await operator.room_declare(
+        f"refused-{bob}", name="Team", members=[{"user_id": alice}]
+    )
+    room_id = declared["room"]["room_id"]
+    await operator.room_update(room_id, frozen=True)
+    messages = f"chat.room({json.dumps(room_id)}).state.value.messages"
+    late = f"{messages}.find(({{ text }}) => text === 'too late')"
+    page = await visit(context, origin)
+    await connect(page, alice, dev_url, dev_url, "webStorage")
+    await run(page, "chat.room(room_id).send({ text: 'too late' })", room_id=room_id)
+    await until(page, f"{late}?.status === 'refused'")
+    code = await page.evaluate(f"{late}.error.code")
+    await operator.room_update(room_id, frozen=False)
+    await page.reload()
+    await until(page, "typeof chat === 'undefined' && document.title === 'page'")
+    await connect(page, alice, dev_url, dev_url, "webStorage")
+    await run(page, "chat.room(room_id).watch()", room_id=room_id)
+    await until(page, late)
+    await run(
+        page, "await chat.room(room_id).react('none', '👍').catch(() => undefined)", room_id=room_id
+    )
+    assert await page.evaluate(f"[{late}.status, {late}.error.code]") == ["refused", code]
+    await page.evaluate(f"{late}.retry()")
+    await until(page, f"{late}.seq && {late}.status === 'queued'")
 
 
 @pytest.mark.parametrize("locks", [True, False], ids=["locks", "beats"])
@@ -201,81 +240,13 @@ async def test_a_file_without_a_place_to_survive_is_refused_after_a_reload(
         assert await page.evaluate(f"{last}.text") == "see"
 
 
-async def test_an_upload_tells_how_far_it_is(
-    context: BrowserContext, origin: str, dev_url: str, names: tuple[str, str]
+async def test_a_client_that_begins_twice_in_one_turn_shows_what_an_earlier_page_left(
+    context: BrowserContext, origin: str, names: tuple[str, str]
 ) -> None:
-    """`progress` of a message grows from 0 to 1 while its file is on its way."""
-    alice, bob = names
+    """Also before there is any token, and without a word to the logger."""
     page = await visit(context, origin)
-    await connect(page, alice, dev_url, dev_url)
-    room_id = await run(page, "return (await chat.direct(bob)).room_id", bob=bob)
-    await upload_slowly(page, 2_000_000)
-    await run(
-        page,
-        "const room = chat.room(room_id); room.watch(); globalThis.told = [];"
-        "room.state.subscribe(({ messages }) => { const { progress } = messages.at(-1) ?? {};"
-        " if (progress !== undefined) told.push(progress); });"
-        "room.send({ files: [new File([new Uint8Array(3e6)], 'long.bin')] })",
-        room_id=room_id,
-    )
-    last = f"chat.room({json.dumps(room_id)}).state.value.messages.at(-1)"
-    await until(page, f"{last}?.attachments.length === 1 && {last}.seq")
-    told = await page.evaluate("told")
-    assert told == sorted(told)
-    assert 0 <= told[0] < 0.5
-    assert len({part for part in told if 0 < part < 1}) >= 3
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def tab(browser: Browser, devtools_url: str) -> AsyncIterator[Page]:
-    """A tab that can be frozen, which no visible one can: all others count as the one in front."""
-    driver = await browser.browser_type.connect_over_cdp(devtools_url, no_defaults=True)
-    driver.contexts[0].set_default_timeout(PATIENCE * 1000)
-    async with await driver.contexts[0].new_page() as page:
-        yield page
-
-
-async def test_a_frozen_tab_finds_everything_when_it_is_thawed(
-    tab: Page,
-    origin: str,
-    operator: AsyncRestClient,
-    dev_url: str,
-    names: tuple[str, str],
-) -> None:
-    """The browser suspends it until the server takes it for gone; then nothing is missing."""
-    alice, bob = names
-    declared = await operator.room_declare(
-        f"frozen-{bob}", name="Team", members=[{"user_id": alice}, {"user_id": bob}]
-    )
-    room_id = declared["room"]["room_id"]
-    await tab.goto(origin)
-    await connect(tab, bob, dev_url, dev_url)
-    await run(
-        tab,
-        "chat.room(room_id).watch(); globalThis.told = [];"
-        "chat.on('message.new', ({ data }) => told.push(data.message.message_id))",
-        room_id=room_id,
-    )
-    await operator.message_send(room_id, text="before", on_behalf_of=alice)
-    shown = f"chat.room({json.dumps(room_id)}).state.value.messages"
-    await until(tab, f"{shown}.length === 1")
-    devtools = await tab.context.new_cdp_session(tab)
-    await devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
-
-    async def is_gone() -> bool:
-        return (await operator.presence_get(bob))["presence"]["state"] == "offline"
-
-    await eventually(is_gone)
-    for first in range(0, BURST, 20):
-        sends = [
-            operator.message_send(room_id, text=f"missed {n}", on_behalf_of=alice)
-            for n in range(first, first + 20)
-        ]
-        await asyncio.gather(*sends)
-    await devtools.send("Page.setWebLifecycleState", {"state": "active"})
-    await until(tab, f"{shown}.length === {BURST + 1}")
-    texts = await tab.evaluate(f"{shown}.map((m) => m.text)")
-    assert (texts[0], len(set(texts))) == ("before", BURST + 1)
-    await until(tab, f"chat.unread.value.total === {BURST + 1}")
-    told = await tab.evaluate("told")
-    assert len(told) == len(set(told))
+    await run(page, BEGUN_TWICE + "chat.room('r').send({ text: 'kept' })", userId=names[0])
+    await page.reload()
+    await run(page, BEGUN_TWICE, userId=names[0])
+    await until(page, "chat.room('r').state.value.messages[0]?.text === 'kept' || told.length")
+    assert await page.evaluate("told") == []

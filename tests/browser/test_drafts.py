@@ -19,6 +19,8 @@ from tests.browser.session import (
     write,
 )
 from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.waiting import eventually
 from tests.helpers.world import World
 
 LAST = "document.querySelector('#messages li:last-child')"
@@ -159,6 +161,12 @@ async def test_the_last_keystrokes_before_a_reload_are_kept(
     assert await alice.input_value("#compose textarea") == ""
 
 
+async def has_read(client: JsClient, room_id: str, user_id: str, seq: int) -> bool:
+    """Whether a member has read a room up to a seq."""
+    cursors = (await ok(client, "receipt.list", {"room_id": room_id}))["receipts"]
+    return any(one["user_id"] == user_id and one["read_seq"] >= seq for one in cursors)
+
+
 async def test_an_answer_to_what_is_far_away_shows_it(
     context: BrowserContext, world: World, dev_url: str, names: tuple[str, str]
 ) -> None:
@@ -173,6 +181,9 @@ async def test_an_answer_to_what_is_far_away_shows_it(
         for n in range(60):
             message = {"room_id": room_id, "client_msg_id": f"m{n}", "text": f"m{n}"}
             await ok(bob, "message.send", message)
+        await bob.join("/receipts")
+        # The page opens at the first unread message, so all must be read before the reload.
+        await eventually(lambda: has_read(bob, room_id, names[0], 61))
     await alice.reload()
     await opened(alice, bob_id)
     await until(alice, f"{LAST}?.innerText.includes('m59')")

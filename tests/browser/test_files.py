@@ -37,7 +37,6 @@ async def test_twenty_megabytes_with_a_progress_bar(
     context: BrowserContext, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
     """The bar grows while the store takes 20 MB; the other member sees the picture."""
-    alice_id = names[0]
     picture = tmp_path / "holiday.png"
     picture.write_bytes(png(640, 360, blank=20 * MEGABYTE))
     alice, bob = await both_with_direct_room(context, dev_url, names)
@@ -50,7 +49,7 @@ async def test_twenty_megabytes_with_a_progress_bar(
     shown = await bob.inner_text("#messages .file")
     assert shown == "holiday.png 20.0 MB"
     preview = await bob.text_content("#rooms .preview")
-    assert preview == f"{alice_id}: holiday.png"
+    assert preview == "holiday.png"
     assert "X-Amz-Signature" in await bob.evaluate(f"{IMAGE}.src")
 
     await expect(alice.locator("#messages .own .mark.read").first).to_be_attached()
@@ -128,7 +127,7 @@ async def test_a_picture_that_cannot_be_loaded_is_tried_again(
         await send_files(alice, picture)
         await bob.click("#rooms li button")
         shown = "document.querySelector('#messages .missing')?.innerText"
-        await until(bob, f"{shown} === 'Not loaded\\nTry again'")
+        await until(bob, f"{shown} === 'Not loaded.\\nTry again'")
         assert not await bob.evaluate("document.querySelector('#messages li:last-child img')")
         await bob.unroute(IN_THE_STORE)
         if again == "click":
@@ -183,3 +182,26 @@ async def test_a_file_that_is_too_large_leaves_the_others(
     await alice.keyboard.press("Enter")
     await expect(alice.locator("#messages .bubble p")).to_have_text("all three")
     await expect(alice.locator("#messages .file")).to_have_count(2)
+
+
+async def test_a_chosen_picture_is_seen_before_it_is_sent(
+    context: BrowserContext, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """Small, beside its name, also after a reload; what only says that it is one has an icon."""
+    picture, fake, table = (tmp_path / name for name in ("a.png", "fake.png", "table.csv"))
+    picture.write_bytes(png(640, 320))
+    fake.write_text("<html>")
+    table.write_text("1,2\n")
+    alice = await in_direct_room(context, dev_url, names)
+    await choose(alice, picture, fake, table)
+    for again in (False, True):
+        if again:
+            await alice.reload()
+        chips = alice.locator("#chosen .chip")
+        await expect(chips.locator("svg.icon + span")).to_have_text(
+            [re.compile("^fake"), re.compile("^table")]
+        )
+        await until(alice, "document.querySelector('#chosen img')?.naturalWidth === 640")
+        await expect(chips.locator("img + span")).to_have_text([re.compile(r"^a\.png")])
+    await alice.click("[aria-label='Remove a.png']")
+    await expect(alice.locator("#chosen img")).to_have_count(0)

@@ -48,6 +48,54 @@ async def test_alt_and_arrows_change_the_room_and_a_slash_leads_to_the_composer(
         await until(alice, f"document.activeElement === {FIELD} && {FIELD}.value === '{value}'")
 
 
+PRESS = """
+const press = (key, more) => document.activeElement.dispatchEvent(
+  new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true, ...more}));
+const search = (text) => {
+  press('k', {ctrlKey: true});
+  const field = document.activeElement;
+  if (field.id !== 'search') return field.outerHTML;
+  field.value = text;
+  field.dispatchEvent(new Event('input', {bubbles: true}));
+  press('Enter');
+  return document.activeElement.name + ' ' + document.querySelector('#title').textContent;
+};
+"""
+"""Keys of one moment, between which nothing can be drawn."""
+
+
+async def test_a_key_goes_where_the_one_before_it_led(
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Ctrl+K, a name, Enter and a text, without a pause; the same for the chat that is open."""
+    alice = await signed_in(context, dev_url, names[0])
+    for name in ("Garden", "Kitchen"):
+        await group(alice, name)
+    for name in ("Garden", "Garden", "Kitchen"):
+        found = await alice.evaluate(f"() => {{ {PRESS} return search('{name.lower()}'); }}")
+        assert found == f"text {name}"
+        assert await alice.input_value("#search") == ""
+    await alice.set_viewport_size({"width": 390, "height": 844})
+    found = await alice.evaluate(
+        f"() => {{ {PRESS} press('k', {{ctrlKey: true}}); return document.activeElement.id; }}"
+    )
+    assert found == "search"
+
+
+async def test_enter_on_a_chat_of_the_list_opens_it_and_is_no_line_of_the_text(
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """The field has the focus, and is empty."""
+    alice = await signed_in(context, dev_url, names[0])
+    for name in ("Garden", "Kitchen"):
+        await group(alice, name)
+    for key in ("Enter", " "):
+        await alice.focus("#rooms li:last-child button")
+        await alice.keyboard.press(key)
+        await opened(alice, "Garden")
+        await until(alice, f"document.activeElement === {FIELD} && {FIELD}.value === ''")
+
+
 async def test_a_message_may_have_lines(
     context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:

@@ -262,6 +262,8 @@ LINKS = {
     "say 'https://a.b/c'!": ["https://a.b/c"],
     "https://a.b/c) https://a.b/(c": ["https://a.b/c", "https://a.b/(c"],
     "https:// http://... nothing": [],
+    "Www.a.org, www.a.b/c?d=e.": ["https://Www.a.org", "https://www.a.b/c?d=e"],
+    "www. www.a www... awww.a.b x@www.a.b x/www.a.b": [],
 }
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from playwright.async_api import BrowserContext, expect
 
-from tests.browser.session import details, direct, opened, say, signed_in, until, write
+from tests.browser.session import (
+    details,
+    direct,
+    frame,
+    in_direct_room,
+    opened,
+    say,
+    signed_in,
+    until,
+    write,
+)
 
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 INSIDE = (
@@ -130,3 +140,118 @@ async def test_enter_breaks_the_line_where_one_types_with_fingers(
     await alice.click("#compose .send")
     sent = "[...document.querySelectorAll('#messages p')].map((one) => one.textContent).join('|')"
     await until(alice, f"{sent} === 'one\\ntwo'")
+
+
+RESTS = """
+window.rests = new Map();
+const [start, stop] = [setTimeout, clearTimeout];
+window.setTimeout = (act, ms, ...more) => {
+  if (ms !== 500) return start(act, ms, ...more);
+  rests.set(-1 - rests.size, act);
+  return -rests.size;
+};
+window.clearTimeout = (id) => rests.delete(id) || stop(id);
+"""
+"""The half second after which a finger rests ends when the test says so."""
+
+
+async def test_a_finger_that_rests_on_a_message_opens_its_menu(
+    phone: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """It selects no text, and leaves without a click; one that scrolls opens nothing."""
+    await phone.add_init_script(RESTS)
+    alice = await signed_in(phone, dev_url, names[0])
+    await direct(alice, names[1])
+    await say(alice, *(f"line {n}\n" * 8 for n in range(6)))
+    await until(alice, "document.querySelector('#messages li:last-child .mark.queued')")
+    finger = await phone.new_cdp_session(alice)
+    x, y = await alice.evaluate(
+        "(({left, top}) => [left + 40, top + 40])"
+        "(document.querySelector('#messages li:last-child .bubble').getBoundingClientRect())"
+    )
+
+    async def touch(kind: str, *points: tuple[float, float]) -> None:
+        places = [{"x": x, "y": y} for x, y in points]
+        await finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    top = "document.querySelector('#scroll').scrollTop"
+    before = await alice.evaluate(top)
+    await touch("touchStart", (x, y))
+    for step in range(1, 9):
+        await touch("touchMove", (x, y + 20 * step))
+    await until(alice, f"{top} < {before}")
+    assert await alice.evaluate("rests.size") == 0
+    await touch("touchEnd")
+    assert not await alice.locator("#menu").count()
+
+    await touch("touchStart", (x, y))
+    await until(alice, "rests.size")
+    await alice.evaluate("rests.forEach((act) => act())")
+    await expect(alice.locator("#menu")).to_be_visible()
+    text = "document.querySelector('#messages .bubble p')"
+    assert await alice.evaluate(f"getComputedStyle({text}).userSelect") == "none"
+    await touch("touchEnd")
+    await frame(alice)
+    await expect(alice.locator("#menu")).to_be_visible()
+    await alice.click("#menu .reply")
+    await expect(alice.locator("#banner")).to_contain_text("line")
+
+
+async def test_a_long_press_is_one_whatever_the_browser_tells_of_it(
+    phone: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """On iOS the time alone, on Android an event of its own too; a click at its end is none."""
+    await phone.add_init_script(RESTS)
+    alice = await signed_in(phone, dev_url, names[0])
+    await direct(alice, names[1])
+    await say(alice, "look https://example.com")
+    await until(alice, "document.querySelector('#messages li:last-child .mark.queued')")
+    is_taken = await alice.evaluate("""() => {
+      const link = document.querySelector('#messages a');
+      const event = {pointerType: 'touch', isPrimary: true, bubbles: true, clientX: 5, clientY: 5};
+      link.dispatchEvent(new PointerEvent('pointerdown', event));
+      for (const act of rests.values()) act();
+      const menu = document.querySelector('#menu');
+      const own = new PointerEvent('contextmenu', {...event, cancelable: true});
+      if (link.dispatchEvent(own) || menu !== document.querySelector('#menu')) return false;
+      link.dispatchEvent(new PointerEvent('pointerup', event));
+      return !link.dispatchEvent(new MouseEvent('click', {bubbles: true, cancelable: true}));
+    }""")
+    assert is_taken
+    await expect(alice.locator("#menu")).to_be_visible()
+
+
+async def test_the_browsers_own_swipe_back_is_left_to_it(
+    phone: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """What scrolls keeps what is beyond its ends up and down, and nothing of a swipe sideways."""
+    alice = await signed_in(phone, dev_url, names[0])
+    await direct(alice, names[1])
+    kept = await alice.evaluate(
+        "[...document.querySelectorAll('body, body *')].filter("
+        "(node) => getComputedStyle(node).overscrollBehaviorX !== 'auto').map((node) => node.id)"
+    )
+    assert not kept
+
+
+WATCH_BACK = """{
+  window.CloseWatcher = class extends CloseWatcher {
+    constructor(...given) { super(...given); window.watcher = this; }
+  };
+  null;
+}"""
+
+
+async def test_the_way_back_of_a_telephone_closes_a_menu_first(
+    phone: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Where the browser tells of it: the chat stays open."""
+    alice = await in_direct_room(phone, dev_url, names)
+    await say(alice, "hello")
+    await alice.evaluate(WATCH_BACK)
+    await alice.tap("#messages .more")
+    await expect(alice.locator("#menu")).to_be_visible()
+    await alice.evaluate("watcher.requestClose()")  # as Android does
+    await expect(alice.locator("#menu")).to_have_count(0)
+    await expect(alice.locator("#messages .more")).to_be_focused()
+    await expect(alice.locator("#room")).to_be_visible()

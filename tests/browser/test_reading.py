@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import BrowserContext, expect
 
 from tests.browser.session import (
@@ -72,6 +73,50 @@ async def test_only_visible_messages_are_marked_as_read(
     assert "one" in await bob.evaluate(first_new)
 
 
+AWAY = {
+    "another window has the focus": (
+        "document.hasFocus = () => false",
+        "delete document.hasFocus; dispatchEvent(new Event('focus'))",
+    ),
+    "the tab is hidden": (
+        "Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})",
+        "delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))",
+    ),
+}
+"""What a page sees that nobody looks at, and how that ends: a driven one is always looked at."""
+
+
+@pytest.mark.parametrize("away", AWAY)
+async def test_what_came_while_nobody_looked_is_read_when_it_is_seen(
+    context: BrowserContext, dev_url: str, names: tuple[str, str], away: str
+) -> None:
+    """It waits at the divider, though it is more than the view holds: the rest is below a pill."""
+    leave, come_back = AWAY[away]
+    alice, bob = await both_with_direct_room(context, dev_url, names)
+    await say(alice, *(f"line {n}\n" * 3 for n in range(6)))
+    await bob.click("#rooms li button")
+    await opened(bob, names[0])
+    await expect(bob.locator("#messages")).to_contain_text("line")
+    await bob.evaluate("document.querySelector('#scroll').scrollTop = 99999")
+    await until(alice, LAST_READ)
+    assert await bob.evaluate(BELOW) <= 1
+
+    await bob.evaluate(leave)
+    await say(alice, *(f"new {n}\n" * 4 for n in range(9)))
+    await expect(bob.locator("#pill")).to_have_text("9 new messages")
+    await expect(bob.locator("#messages .divider")).to_be_in_viewport()
+    await expect(bob.locator("#messages li:has(.divider)")).to_contain_text("new 0")
+    assert not await alice.evaluate(LAST_READ)
+
+    await bob.evaluate(come_back)
+    await expect(alice.locator("#messages li:has-text('new 0') .mark.read")).to_be_attached()
+    await expect(bob.locator("#pill")).to_have_text(re.compile("^[1-8] new messages?$"))
+    assert not await alice.evaluate(LAST_READ)
+    await bob.click("#pill")
+    await until(alice, LAST_READ)
+    await expect(bob.locator("#rooms .badge").first).to_have_text("")
+
+
 async def test_ones_own_message_is_in_view(
     context: BrowserContext, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -101,6 +146,21 @@ async def test_ones_own_message_is_in_view(
     await until(alice, "document.querySelector('#lightbox img').naturalWidth === 640")
     await alice.keyboard.press("Escape")
     await expect(alice.locator("#lightbox")).to_have_count(0)
+
+
+async def test_a_very_long_picture_is_opened_at_a_width_one_can_see(
+    context: BrowserContext, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """All of it in the window would be a line: it scrolls, by keys too."""
+    alice = await in_direct_room(context, dev_url, names)
+    tall, scroll = tmp_path / "tall.png", "document.querySelector('#lightbox .scroll')"
+    tall.write_bytes(png(200, 4000))
+    await send_files(alice, tall)
+    await alice.click("#messages .picture")
+    await until(alice, "document.querySelector('#lightbox img')?.offsetWidth === 200")
+    assert await alice.evaluate(f"{scroll}.clientHeight < innerHeight")
+    await alice.keyboard.press("End")
+    await until(alice, f"{scroll}.scrollTop + {scroll}.clientHeight >= 4000")
 
 
 WATCH_PILL = """

@@ -107,6 +107,13 @@ async def test_two_people_chat(
         await shows(hers, "#title", "typing…")
         await write(his, "#compose input", "!", enter=True)
         await shows(hers, "#messages li:last-child", f"{bob}: hi!")
+        # What comes while the window has no focus stays unread until it has.
+        await his.evaluate("document.hasFocus = () => false")
+        await write(hers, "#compose input", "still there?", enter=True)
+        await shows(his, "#messages li:last-child", f"{alice}: still there?")
+        await shows(his, "#unread", "1")
+        await his.evaluate("delete document.hasFocus; dispatchEvent(new Event('focus'))")
+        await shows(his, "#unread", "0")
 
 
 @pytest.mark.parametrize("starter", STARTERS)

@@ -119,6 +119,27 @@ async def test_several_deletions_are_taken_back_together(
     await expect(bob.locator(DELETED)).to_have_count(2)
 
 
+async def test_what_is_deleted_is_nowhere_to_be_read_while_it_can_be_taken_back(
+    context: BrowserContext, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Not in the list of chats, nor in the quote above an answer; Undo brings it back there too."""
+    alice = await in_direct_room(context, dev_url, names)
+    await say(alice, "secret")
+    await expect(alice.locator("#messages .mark.queued")).to_have_count(1)
+    preview = alice.locator("#rooms .preview")
+    await act(alice, ".reply")
+    await act(alice, ".remove")
+    await expect(preview).to_have_text("You: Message deleted")
+    await expect(alice.locator("#banner div span")).to_have_text("Message deleted")
+    assert "secret" not in await alice.inner_text("body")
+    await alice.click(".toast [data-action=act]")
+    await expect(preview).to_have_text("You: secret")
+    await say(alice, "answer")
+    await act(alice, ".remove", "#messages li:first-child")
+    await expect(alice.locator("#messages .quote")).to_contain_text("Message deleted")
+    assert "secret" not in await alice.inner_text("body")
+
+
 async def test_focus_is_in_the_chat_after_a_deletion_is_taken_back(
     context: BrowserContext, dev_url: str, names: tuple[str, str]
 ) -> None:

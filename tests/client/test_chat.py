@@ -216,6 +216,31 @@ async def test_history_is_read_in_windows(world: World) -> None:
         assert await page.run("return kept.room.state.value.hasOlder") is False
 
 
+async def test_a_link_to_a_message_works_before_the_first_session(world: World) -> None:
+    """What is around a message is held, whether the room is watched or not."""
+    alice = name("alice")
+    async with ChatPackage() as page:
+        await page.connect("alice", world.urls[0], world.token(alice))
+        room_id = await page.run(
+            "kept.room = await clients.alice.group({ name: 'Long' });"
+            "for (let n = 1; n <= 130; n += 1) kept.room.send({ text: String(n) });"
+            "return kept.room.room_id"
+        )
+        await page.until("clients.alice.rooms().value[0]?.seq === 130")
+        for watch in ("", "room.watch();"):
+            seqs = await page.run(
+                "const client = chat.createClient({ url, getToken: () => token });"
+                "client.connect(); const room = client.room(room_id);"
+                f"{watch} await room.around(20);"
+                "await room.message('unknown').catch(() => 0);"
+                "client.close(); return room.state.value.messages.map(({ seq }) => seq)",
+                url=world.urls[0],
+                token=world.token(alice),
+                room_id=room_id,
+            )
+            assert seqs == list(range(1, 45))
+
+
 async def test_presence_is_watched_while_it_has_subscribers(world: World) -> None:
     """The others of a room are online and away; nobody is, without a connection."""
     alice, bob = name("alice"), name("bob")
@@ -268,11 +293,16 @@ async def test_files_are_sent_and_shown(world: World) -> None:
             room_id=room_id,
         )
         assert got == ["notes", True]
+        await page.run("kept.room.send({ files: [new Blob(['a recording'])] })")
+        await page.until(
+            "clients.bob.room(room_id).state.value.messages.at(-1).attachments[0]?.name === 'file'",
+            room_id=room_id,
+        )
         await page.run("kept.room.send({ files: [new File([''], 'empty.txt')] })")
         refused = "kept.room.state.value.messages.find((m) => m.status === 'refused')"
         await page.until(f"{refused}?.error.code === 'invalid_param'")
         await page.run(f"{refused}.discard()")
-        assert await page.run("return kept.room.state.value.messages.length") == 2
+        assert await page.run("return kept.room.state.value.messages.length") == 3
 
 
 async def test_a_burst_costs_few_reports_and_no_list(world: World) -> None:

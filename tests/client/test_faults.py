@@ -370,7 +370,7 @@ async def test_a_token_is_renewed_and_one_that_cannot_be_had_is_waited_for(pair:
             " if (!token) throw new Error('no token'); return token; } }"
         )
         connecting = asyncio.create_task(page.connect("carol", pair.urls[0], "", getting))
-        await page.until("clients.carol?.connection.value.code === 'unauthorized'")
+        await page.until("clients.carol?.connection.value.code === 'token_unavailable'")
         await page.run("clients.carol.on('session.ready', () => { kept.ready += 1; })")
         await page.run("kept.tokens.push(token)", token=pair.token(user_id, lifetime=4))
         await connecting

@@ -17,7 +17,7 @@ SECRET = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:"
 OUTPUTS = {
     name: f"<{name}>"
     for name in template.part("Outputs")
-    if name not in ("RedisEndpoint", "RedisTokenArn")
+    if name not in ("RedisEndpoint", "RedisTokenArn", "RedisIsCluster")
 }
 REDIS = {"RedisEndpoint": "redis.test", "RedisTokenArn": f"{SECRET}redis"}
 NETWORK = {
@@ -55,6 +55,13 @@ def options(done: Result) -> dict[str, dict[str, Any]]:
     for one in json.loads(done.stdout):
         found.setdefault(one["Namespace"], {})[one["OptionName"]] = one["Value"]
     return found
+
+
+def test_an_environment_is_told_of_a_cluster(tmp_path: Path) -> None:
+    """A stack with one shard has no such output, and the setting is left as it is."""
+    for more, told in (({}, None), ({"RedisIsCluster": "1"}, "1")):
+        found = options(run(tmp_path, OUTPUTS | REDIS | more, ISSUER))
+        assert found[PROPERTIES].get("RTS_REDIS_CLUSTER") == told
 
 
 def test_an_environment_gets_network_roles_and_names_of_its_stack(tmp_path: Path) -> None:

@@ -57,6 +57,28 @@ async def test_a_burst_yields_to_other_clients() -> None:
         assert list(greedy.acks) == list(range(1_000))
 
 
+async def test_what_was_read_before_a_deferral_is_first_offered_to_who_deferred() -> None:
+    """Until the connection is read again; only what they leave is handled."""
+    offered: list[str] = []
+
+    def refuse(text: str) -> bool:
+        offered.append(text)
+        return '"no"' in text
+
+    async with serving() as (server, url), Raw(url) as client:
+        await client.join("any", "/chat")
+        (sid,) = server.eio.sockets
+        server.defer_reading(sid, 0.0, refuse)
+        server.eio.sockets[sid].text_received(command(1, "no"))
+        server.eio.sockets[sid].text_received(command(2, "yes"))
+        assert offered == [command(1, "no"), command(2, "yes")]
+        await client.until(lambda: 2 in client.acks)
+        client.send_together(command(3, "no"))
+        await client.until(lambda: 3 in client.acks)
+        assert received_commands(server) == ["yes", "no"]
+        assert len(offered) == 2
+
+
 async def test_messages_after_an_engine_io_close_are_not_handled() -> None:
     """Engine.IO CLOSE ends the session and its WebSocket."""
     async with serving() as (server, url), Raw(url) as client:

@@ -10,9 +10,9 @@ from tests.helpers.world import World
 
 
 @pytest.fixture(scope="module")
-def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def breakable(tmp_path_factory: pytest.TempPathFactory, primaries: int) -> Iterator[World]:
     """A world for this module; each test leaves it intact."""
-    running = World(tmp_path_factory.mktemp("breakable"))
+    running = World(tmp_path_factory.mktemp("breakable"), primaries)
     try:
         running.start()
         yield running

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from redis import Redis
+import pytest
 
 from rts_server import keys
 from rts_server.tools.dev import aws as local
 from rts_server.tools.dev import deploy
 from tests.helpers.commands import direct, ok
-from tests.helpers.restarts import restart_valkey
 from tests.helpers.sender import Sender
-from tests.helpers.waiting import until
 from tests.helpers.world import World, name
+from tests.helpers.world_redis import restart, saved
 
 
+@pytest.mark.on_both
 async def test_lost_edit_is_made_again(breakable: World) -> None:
     """An edit that Redis lost before the queue had it is in the history afterwards."""
     async with breakable.js(name("alice")) as a:
@@ -26,7 +26,7 @@ async def test_lost_edit_is_made_again(breakable: World) -> None:
         breakable.relay.signal(signal.SIGSTOP)
         editing = asyncio.create_task(a.emit("message.edit", at | {"text": "second"}))
         await a.wait_for(lambda e: bool(e["type"] == "message.updated"))
-        restart_valkey(breakable, None)
+        restart(breakable, {})
         breakable.relay.signal(signal.SIGCONT)
         answer = await editing
         assert answer["data"]["status"] in ("queued", "accepted"), answer
@@ -56,24 +56,19 @@ async def test_repeated_command_claims_no_more_than_the_first(breakable: World) 
         assert (await ok(a, "member.add", add))["status"] == "stored"
 
 
-async def test_room_of_an_older_redis_is_found(breakable: World, tmp_path: object) -> None:
+@pytest.mark.on_both
+async def test_room_of_an_older_redis_is_found(breakable: World) -> None:
     """A room that an older state of Redis lacks is in its members' lists and can be written."""
-    valkey = breakable.stack.valkey
-    assert valkey is not None
     alice, bob = name("alice"), name("bob")
     async with breakable.js(alice) as a:
         first = await direct(a, bob)
         await Sender(a, first).send("one")
-        with Redis.from_url(breakable.stack.settings.redis_url) as client:
-            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
-            client.save()
-        dump = valkey.dump.with_name("older.rdb")
-        dump.write_bytes(valkey.dump.read_bytes())
+        older = saved(breakable)
         second = (
             await ok(a, "room.create", {"type": "group", "client_room_id": "g", "members": [bob]})
         )["room"]["room_id"]
         await Sender(a, second).send("two")
-    restart_valkey(breakable, dump)
+    restart(breakable, older)
     async with breakable.js(bob) as b:
         rooms = (await ok(b, "room.list", {}))["rooms"]
         assert {room["room_id"] for room in rooms} == {first, second}

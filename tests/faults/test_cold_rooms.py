@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from redis import Redis
 
 from rts_server import keys
 from rts_server.roomlog.message_events import message_new
@@ -23,12 +22,13 @@ from tests.helpers.scripts import changed_script
 from tests.helpers.sender import Sender
 from tests.helpers.waiting import PATIENCE, until
 from tests.helpers.world import World, name, placed
+from tests.helpers.world_redis import client_of, restart, saved, wipe
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, primaries: int) -> Iterator[World]:
     """A world for this module, whose instances check for lost publishes each second."""
-    running = World(tmp_path_factory.mktemp("cold"), RTS_LOSS_CHECK="1")
+    running = World(tmp_path_factory.mktemp("cold"), primaries, RTS_LOSS_CHECK="1")
     try:
         running.start()
         yield running
@@ -49,15 +49,15 @@ async def stored_nothing(world: World) -> AsyncIterator[None]:
         )
 
 
-def wipe(world: World) -> None:
-    """FLUSHALL."""
-    with Redis.from_url(world.stack.settings.redis_url) as client:
-        client.flushall()
+def is_there(world: World, key: str) -> bool:
+    """Return whether Redis has a key."""
+    with client_of(world, key) as client:
+        return bool(client.exists(key))
 
 
 def waiting(world: World, outbox: str) -> int:
     """Return the number of outbox entries."""
-    with Redis.from_url(world.stack.settings.redis_url) as client:
+    with client_of(world, outbox) as client:
         return int(client.xlen(outbox))
 
 
@@ -95,6 +95,7 @@ def ready(client: JsClient) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.on_both
 async def test_a_connect_loads_the_rooms_that_it_finds_cold(world: World) -> None:
     """Nobody writes in them; the next connect finds them in Redis."""
     bob = name("bob")
@@ -102,10 +103,9 @@ async def test_a_connect_loads_the_rooms_that_it_finds_cold(world: World) -> Non
         room_ids = [await group(a, bob) for _ in range(3)]
     wipe(world)
     heads = [keys.room(one).head for one in room_ids]
-    with Redis.from_url(world.stack.settings.redis_url) as client:
-        async with world.js(bob) as b:
-            assert ready(b)["unread"] == {"total": 0, "rooms": 0}
-            await asyncio.to_thread(until, lambda: client.exists(*heads) == len(heads))
+    async with world.js(bob) as b:
+        assert ready(b)["unread"] == {"total": 0, "rooms": 0}
+        await asyncio.to_thread(until, lambda: all(is_there(world, head) for head in heads))
 
 
 async def test_a_client_that_missed_queued_events_is_not_recovered(world: World) -> None:
@@ -131,6 +131,7 @@ async def test_a_client_that_missed_queued_events_is_not_recovered(world: World)
             assert await texts(b, room_id) == ["one", "two"]
 
 
+@pytest.mark.on_both
 async def test_a_client_that_read_a_cold_room_gets_its_events_when_it_is_loaded(
     world: World,
 ) -> None:
@@ -177,6 +178,7 @@ async def test_a_queued_message_can_be_edited(world: World) -> None:
         assert await texts(a, room_id) == ["better"]
 
 
+@pytest.mark.on_both
 async def test_just_acked_messages_are_there_after_every_loss(world: World) -> None:
     """Repeated losses right after acks, with the Lambda running normally."""
     async with world.js(name("alice")) as a:
@@ -191,6 +193,7 @@ async def test_just_acked_messages_are_there_after_every_loss(world: World) -> N
             assert await texts(a, room_id) == ["better"]
 
 
+@pytest.mark.on_both
 async def test_connected_clients_get_a_message_whose_publish_was_lost_with_redis(
     world: World,
 ) -> None:
@@ -217,7 +220,7 @@ def has_text(client: JsClient, text: str) -> bool:
 
 async def append_without_publish(services: Services, room_id: str, sender: str) -> None:
     """Append a message whose publish is lost."""
-    script = changed_script(APPEND, "redis.call('PUBLISH', req.channel, ", "tostring(")
+    script = changed_script(APPEND, "redis.call(PUBLISH, req.channel, ", "tostring(")
     request = message_new(room_id, sender, {"client_msg_id": "u", "text": "unheard"})
     answer = await script.evaluate(
         services.redis, *append(request, services.settings, origin="test")
@@ -225,6 +228,7 @@ async def append_without_publish(services: Services, room_id: str, sender: str) 
     assert answer[0] == b"ok", answer
 
 
+@pytest.mark.on_both
 async def test_cursors_do_not_go_back_with_a_redis_that_comes_back(world: World) -> None:
     """Cursors that were not stored yet survive a restart of Redis with its data."""
     bob = name("bob")
@@ -237,7 +241,7 @@ async def test_cursors_do_not_go_back_with_a_redis_that_comes_back(world: World)
             await sender.send(text)
         read = await ok(b, "receipt.read", {"room_id": room_id, "up_to_seq": 2})
         assert (read["read_seq"], read["delivered_seq"]) == (2, 2)
-        restart_with_data(world)
+        restart(world, saved(world))
         await sender.send("three")
         told = await patiently(a, "receipt.list", {"room_id": room_id})
         cursors = {
@@ -245,14 +249,3 @@ async def test_cursors_do_not_go_back_with_a_redis_that_comes_back(world: World)
         }
         assert cursors[bob] >= (2, 2)
         assert all(read <= delivered for read, delivered in cursors.values())
-
-
-def restart_with_data(world: World) -> None:
-    """Save and kill Valkey, then start another with the same data."""
-    valkey = world.stack.valkey
-    assert valkey is not None
-    with Redis.from_url(world.stack.settings.redis_url) as client:
-        until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
-        client.save()
-    valkey.kill()
-    valkey.start_and_wait()

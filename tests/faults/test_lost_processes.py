@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from tests.helpers.commands import direct, wait_for_text
-from tests.helpers.restarts import restart_valkey
 from tests.helpers.sender import Sender, agrees, order_is_kept, positions_are_unique
 from tests.helpers.waiting import promised, until
 from tests.helpers.world import World, name, placed
+from tests.helpers.world_redis import restart, saved
 
 
 async def settled(world: World, sender: Sender, count: int) -> None:
@@ -48,6 +45,7 @@ async def test_aws_stopped(breakable: World) -> None:
         await settled(breakable, sender, 21)
 
 
+@pytest.mark.on_both
 async def test_relay_killed(breakable: World) -> None:
     """kill -9 of the relay again and again under load loses and doubles nothing."""
     async with breakable.js(name("alice")) as a, breakable.js(bob := name("bob")) as b:
@@ -79,27 +77,21 @@ async def test_relay_paused_for_ten_seconds(breakable: World) -> None:
         await settled(breakable, sender, 31)
 
 
+@pytest.mark.on_both
 @pytest.mark.parametrize("memory", ["empty", "older dump"])
-async def test_valkey_loses_its_data(breakable: World, memory: str, tmp_path: Path) -> None:
+async def test_valkey_loses_its_data(breakable: World, memory: str) -> None:
     """Redis dies with un-acked sends: no position twice, nothing acked lost, each id once."""
-    valkey = breakable.stack.valkey
-    assert valkey is not None
     async with breakable.js(name("alice")) as a, breakable.js(bob := name("bob")) as b:
         sender = Sender(a, await direct(a, bob))
         for n in range(5):
             await sender.send(f"first {n}")
-        dump = tmp_path / "dump.rdb"
-        with Redis.from_url(breakable.stack.settings.redis_url) as client:
-            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
-            client.save()
-        shutil.copy(valkey.dump, dump)
+        dumps = saved(breakable)
         for n in range(5):
             await sender.send(f"second {n}")
         breakable.relay.signal(signal.SIGSTOP)
         sends = [asyncio.create_task(sender.send(f"third {n}")) for n in range(8)]
         await wait_for_text(b, "third 7")
-        older = dump if memory == "older dump" else None
-        restart_valkey(breakable, older)  # on the main thread: its end would end the child
+        restart(breakable, dumps if memory == "older dump" else {})
         breakable.relay.signal(signal.SIGCONT)
         await asyncio.gather(*sends)
         for n in range(3):

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from tests.helpers.raw import Raw
 from tests.helpers.waiting import PATIENCE
 from tests.helpers.world import World, name
+from tests.helpers.world_redis import servers
 
 PAIRS, MESSAGES = 40, 8
 """Messages that each user sends without waiting for the acks before."""
@@ -25,21 +26,20 @@ BUSY = "local ends = os.clock() + 0.15 repeat until os.clock() > ends"
 @asynccontextmanager
 async def busy_redis(world: World) -> AsyncIterator[None]:
     """Leave Redis little time for anything else."""
-    url = world.stack.settings.redis_url
-    async with Redis.from_url(url, socket_timeout=PATIENCE) as client:
-        over = asyncio.Event()
+    over = asyncio.Event()
 
-        async def occupy() -> None:
+    async def occupy(url: str) -> None:
+        async with Redis.from_url(url, socket_timeout=PATIENCE) as client:
             while not over.is_set():
                 await client.eval(BUSY, 0)
                 await asyncio.sleep(0.05)
 
-        task = asyncio.create_task(occupy())
-        try:
-            yield
-        finally:
-            over.set()
-            await task
+    tasks = [asyncio.create_task(occupy(server.url)) for server in servers(world)]
+    try:
+        yield
+    finally:
+        over.set()
+        await asyncio.gather(*tasks)
 
 
 @dataclass

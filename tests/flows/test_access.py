@@ -17,6 +17,7 @@ from tests.helpers.raw import Raw
 from tests.helpers.rooms import group, send
 from tests.helpers.waiting import slowness
 from tests.helpers.world import World, name
+from tests.helpers.world_redis import home_of
 
 ASKED: list[tuple[str, dict[str, Any]]] = [
     ("room.get", {}),
@@ -88,7 +89,7 @@ async def test_foreign_rooms_cost_what_absent_ones_cost(world: World) -> None:
     alice, eve = name("alice"), name("eve")
     async with world.js(alice) as a, world.raw(eve) as e:
         room_id = await group(a, [name("bob")])
-        url = world.stack.settings.redis_url
+        url = home_of(world, room_id).url
         async with Redis.from_url(url) as client, client.monitor() as monitor:
             marker = secrets.token_hex(8)
             for n, (event, more) in enumerate(ASKED):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from redis import Redis
-
 from rts_server import keys
 from rts_server.rooms.typing import BATCH_DELAY_SECONDS
 from tests.helpers.commands import direct, ok, refused
@@ -15,6 +13,7 @@ from tests.helpers.presence import here
 from tests.helpers.rest import Rest
 from tests.helpers.upload_form import citing, uploaded
 from tests.helpers.world import World, name
+from tests.helpers.world_redis import client_of
 
 
 async def sent(client: JsClient, room_id: str, client_msg_id: str, **more: Any) -> Any:
@@ -90,7 +89,7 @@ async def test_a_message_ends_its_senders_typing(world: World) -> None:
         await ok(b, "typing.start", at)
         await ok(a, "typing.start", at)
         await a.until(lambda: lists(a)[-1:] == [sorted([alice, bob])])
-        with Redis.from_url(world.stack.settings.redis_url) as client:
+        with client_of(world, keys.room(at["room_id"]).typing) as client:
 
             def types() -> list[bytes]:
                 found: list[bytes] = client.zrange(keys.room(at["room_id"]).typing, 0, -1)

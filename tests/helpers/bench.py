@@ -16,16 +16,18 @@ from redis.asyncio.connection import AbstractConnection
 import rts_server
 from rts_server import keys
 from rts_server.auth import Identity
+from rts_server.channels import ONE_SERVER, Channels
 from rts_server.config import Settings
 from rts_server.domain.position import Position
 from rts_server.persistence.scripts import ScriptCall
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
+from rts_server.redis_client.pipeline import channels_of
 from rts_server.roomlog import rehydrate as cold
 from rts_server.roomlog.append_call import append_call, instance_text
 from rts_server.roomlog.message_events import message_failed, message_new
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import room_created
-from rts_server.roomlog.script import APPEND, room_script
+from rts_server.roomlog.script import APPEND, RESULTS, room_script
 from rts_server.roomlog.trims import TRIM, trim_call, trim_limits
 from rts_server.rooms import rooms
 from rts_server.types.events import MessageFailedData
@@ -35,7 +37,7 @@ PACKAGE = Path(rts_server.__file__).parent
 FAR = 2**52
 """A deadline (ms) that never passes."""
 SCRIPTS = {
-    name: room_script(next(PACKAGE.rglob(f"{name}.lua")))
+    name: room_script(RESULTS, next(PACKAGE.rglob(f"{name}.lua")))
     for name in (
         "barrier",
         "changed",
@@ -64,6 +66,7 @@ def append(
     *,
     asked: bool = True,
     origin: str = "origin",
+    channels: Channels = ONE_SERVER,
 ) -> ScriptCall:
     """Return keys and arguments of append.lua. `asked`: the archive does not have the id."""
     return append_call(
@@ -72,6 +75,7 @@ def append(
         nonce=nonce,
         deadline_ms=deadline,
         archive_checked=asked,
+        channels=channels,
     )
 
 
@@ -130,7 +134,8 @@ class Bench:
         nonce: str = "nonce",
     ) -> list[Any]:
         """Call append.lua; return its reply, with the outcome as text."""
-        call = append(request, self.settings, nonce, deadline, asked=asked)
+        where = channels_of(self.redis)
+        call = append(request, self.settings, nonce, deadline, asked=asked, channels=where)
         answer: list[Any] = await APPEND.evaluate(self.redis, *call)
         return [answer[0].decode(), *answer[1:]]
 

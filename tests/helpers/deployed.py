@@ -70,7 +70,7 @@ class Deployed:
         names = keys.room(room_id)
         await self.redis.delete(names.head, *(getattr(names, key) for key in HOT))
         # This Redis is older than a room gets, so nothing of the room can be queued.
-        identity = (await self.services.recovery.generation()).split(" ")[0]
+        identity = (await self.services.recovery._generation(0)).decode().split(" ")[0]
         await self.redis.set(keys.generation(keys.partition(room_id)), f"{identity} 1")
 
     async def outbox(self) -> list[tuple[str, Any, dict[bytes, bytes]]]:
@@ -90,11 +90,14 @@ class Deployed:
         waiting = await self.outbox()
         self.deliver(fields for _, _, fields in waiting)
         for stream, entry, fields in waiting:
-            await self.redis.xdel(stream, entry)
+            await self._delete(stream, entry)
             if notify:
                 notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
                 self.services.durability.mark_queued([notice])
         return len(waiting)
+
+    async def _delete(self, stream: str, entry: bytes) -> None:
+        await self.redis.xdel(stream, entry)
 
     @staticmethod
     def deliver(waiting: Iterable[dict[bytes, bytes]]) -> None:

@@ -3,5 +3,5 @@
 local state, head = fence(clock())
 if state ~= 'warm' then return state end
 if redis.call('HEXISTS', MEMBERS, ARGV[1]) == 0 then return 'not_found' end
-redis.call('PUBLISH', ARGV[2], head.epoch .. ' ' .. head.offset .. ' ~' .. ARGV[3] .. ' ' .. ARGV[4])
+redis.call(PUBLISH, ARGV[2], head.epoch .. ' ' .. head.offset .. ' ~' .. ARGV[3] .. ' ' .. ARGV[4])
 return state

@@ -47,6 +47,8 @@ def hanging_up(replies: int, reset: bool, port: int = 0) -> Iterator[HangUps]:
         made = HangUps(listener, replies, reset)
         thread = threading.Thread(target=made.serve)
         thread.start()
-        yield made
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
+        try:
+            yield made
+        finally:  # a socket that is closed while a thread accepts on it keeps the thread
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()

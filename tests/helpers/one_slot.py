@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rts_server.persistence import recent_changes, user_rooms
 from rts_server.persistence.scripts import Script
 from rts_server.redis_client.slots import slot_of
-from rts_server.relay import cursor_flush, partition_leases
+from rts_server.relay import cursor_flush, group_leases
 from rts_server.rooms import receipt_script
 
 GROUPED = [
@@ -18,8 +18,8 @@ GROUPED = [
     cursor_flush._SENT,
 ]
 """Scripts of several partitions: on a cluster each call has those of one slot."""
-OF_ONE_REDIS = [partition_leases._LEASE, user_rooms._SHARED]
-"""Scripts that cannot run on a cluster yet."""
+OF_ONE_REDIS = [group_leases._LEASE, user_rooms._SHARED]
+"""Scripts that are used on one Redis alone."""
 _MANY_SLOTS = {script.sha for script in (*GROUPED, *OF_ONE_REDIS)}
 
 

@@ -34,11 +34,17 @@ default, not a tenth of it: a test process that waits for its core answers pings
 
 
 def deployed(
-    folder: pytest.TempPathFactory, *faults: str, full: bool = False, **more: str
+    folder: pytest.TempPathFactory,
+    *faults: str,
+    full: bool = False,
+    shards: int = 1,
+    **more: str,
 ) -> Iterator[World]:
     """Run a world of two instances; `full`: with the default times."""
     times = {} if full else FAST
-    running = World(folder.mktemp("pair"), instances=2, faults=",".join(faults), **times | more)
+    running = World(
+        folder.mktemp("pair"), shards, instances=2, faults=",".join(faults), **times | more
+    )
     try:
         running.start()
         yield running

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
+from tests.helpers.node_ports import NodePorts
+
 
 class Proxy:
     """Listens on 127.0.0.1:`port` for `target`. Connections that sent SUBSCRIBE are subscribers."""
 
-    def __init__(self, target: tuple[str, int], port: int = 0) -> None:
+    def __init__(
+        self, target: tuple[str, int], port: int = 0, ports: NodePorts | None = None
+    ) -> None:
+        """`ports`: those of a cluster, if it leads to one of its nodes."""
         self.target = target
         self.port = port
+        self._ports = ports or NodePorts()
         self._server: asyncio.Server | None = None
         self._links: dict[asyncio.Task[None], set[str]] = {}
         self._open = asyncio.Event()
         self._open.set()
+        self._muted = False
 
     async def __aenter__(self) -> Self:
         await self.listen()
@@ -43,9 +50,14 @@ class Proxy:
         """Silence subscribers in both directions, new ones too: no byte, no FIN, no RST."""
         self._open.clear()
 
+    def mute(self) -> None:
+        """Lose what the target answers; what it is told passes."""
+        self._muted = True
+
     def heal(self) -> None:
         """Let everything pass again."""
         self._open.set()
+        self._muted = False
 
     def kill(self) -> None:
         """End every connection."""
@@ -82,6 +94,8 @@ class Proxy:
                 kind.add("subscriber")
             if "subscriber" in kind:
                 await self._open.wait()
-            writer.write(data)
+            if self._muted and not outward:
+                continue
+            writer.write(data if outward else self._ports.translated(data))
             await writer.drain()
         raise ConnectionError("one end closed")

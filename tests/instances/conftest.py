@@ -12,10 +12,14 @@ from tests.helpers.world import World
 
 @pytest.fixture(scope="session")
 def shared(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, full: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+    full: bool,
+    primaries: int,
 ) -> Iterator[World]:
     """Run two instances for all tests that end no part for good."""
-    yield from deployed(tmp_path_factory, pytestconfig.getoption("--without"), full=full)
+    without = pytestconfig.getoption("--without")
+    yield from deployed(tmp_path_factory, without, full=full, shards=primaries)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from redis import Redis
 from redis.asyncio import Redis as Redis_
 from redis.asyncio.client import Monitor
 
-from rts_server import keys
 from tests.helpers.commands import ok
 from tests.helpers.deaf import deaf_instance
 from tests.helpers.js_client import JsClient
@@ -21,6 +20,7 @@ from tests.helpers.redis_commands import Commands, commands_about
 from tests.helpers.rooms import send
 from tests.helpers.sender import Sender
 from tests.helpers.world import World, name
+from tests.helpers.world_redis import channels, home_of, listeners
 
 MEMBERS = 1_000
 SOCKETS = 200
@@ -34,10 +34,11 @@ MISSED = 5
 RECONNECTS = 20
 QUESTIONS_WHO = 2
 """Of each reconnect: INFO, behind the heads and behind the rest. It names nobody."""
-BY_TIME = ("XLEN", "canary", "INFO", "CLIENT LIST", " 64 {p0}:generation", "}:rooms")
+BY_TIME = ("XLEN", "canary", "INFO", "CLIENT LIST", " 64 {p0}:generation", "}:rooms", "}:lease")
 """In the commands of the metrics, of the canaries, of the look at who is the primary, of the count
-of the channels, of the look whether Redis lost its data (one, however many rooms), and of the
-indexes of users who were added, whose versions are published once more 2 s later."""
+of the channels, of the look whether Redis lost its data (one, however many rooms), of the indexes
+of users who were added, whose versions are published once more 2 s later, and of the leases of the
+relay, which on a cluster are one of each partition."""
 
 
 async def counted(monitor: Monitor, kinds: Counter[str]) -> None:
@@ -51,7 +52,11 @@ async def counted(monitor: Monitor, kinds: Counter[str]) -> None:
 
 def bytes_pushed(client: Redis) -> dict[str, int]:
     """Bytes sent to each subscribing connection, by address."""
-    return {c["addr"]: int(c["tot-net-out"]) for c in client.client_list() if c["sub"] != "0"}
+    return {
+        c["addr"]: int(c["tot-net-out"])
+        for c in client.client_list()
+        if (c["sub"], c["ssub"]) != ("0", "0")
+    }
 
 
 def pushed(before: dict[str, int], after: dict[str, int]) -> list[int]:
@@ -97,7 +102,7 @@ async def conversation(pair: World, a: JsClient, b: JsClient, users: list[str]) 
     asked = {"type": "direct", "members": [users[1]]}
     room_id = (await ok(a, "room.create", asked))["room"]["room_id"]
     heard = len(b.of_type("unread.changed"))
-    async with commands_about(pair.stack.settings.redis_url, [room_id, *users]) as found:
+    async with commands_about(pair, [room_id, *users]) as found:
         for n in range(2 * EXCHANGES):
             await send(a, room_id, f"question {n}")
             await b.until(lambda: texts(b, room_id, "question") > n)  # noqa: B023
@@ -145,7 +150,7 @@ async def test_a_reconnect_costs_at_most_three_commands_a_room(pair: World) -> N
         assert len(cursors) == HOME_ROOMS
         for room_id in list(cursors)[:MISSED]:
             await send(a, room_id, "missed")
-        async with commands_about(pair.stack.settings.redis_url, [*cursors, bob]) as found:
+        async with commands_about(pair, [*cursors, bob]) as found:
             for _ in range(RECONNECTS):
                 async with pair.raw(bob, instance=1, cursors=cursors) as client:
                     await client.until(lambda c=client: len(texts_of(c)) == MISSED)
@@ -173,10 +178,11 @@ async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool
         sockets: list[Raw] = []
         for i, user in enumerate(others[:SOCKETS]):
             sockets.append(await stack.enter_async_context(pair.raw(user, instance=i % 2)))
-        with Redis.from_url(pair.stack.settings.redis_url, client_name="test") as client:
-            assert client.pubsub_numsub(keys.room_channel(room_id))[0][1] == 2
+        assert listeners(pair, channels(pair).room(room_id)) == 2
+        home = home_of(pair, room_id).url
+        with Redis.from_url(home, client_name="test") as client:
             got, kinds = bytes_pushed(client), Counter[str]()
-            watching = Redis_.from_url(pair.stack.settings.redis_url)
+            watching = Redis_.from_url(home)
             async with watching, watching.monitor() as monitor:
                 counting = asyncio.create_task(counted(monitor, kinds))
                 sender = Sender(a, room_id)

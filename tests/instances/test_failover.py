@@ -53,7 +53,10 @@ def swap(old: str, new: str) -> None:
 async def behind(pair: World, folder: Path, url: str) -> AsyncIterator[tuple[Proxy, str]]:
     """A relay and a web instance whose Redis is behind a proxy."""
     async with Proxy(place(url)) as proxy:
-        own = FAST | {"RTS_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}
+        own = FAST | {
+            "RTS_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0",
+            "RTS_REDIS_CLUSTER": "0",  # whatever the others have: theirs is not used
+        }
         relay = Process("relay", pair.stack.environment() | own, folder / "relay.log")
         relay.start()
         try:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from redis import Redis
-
 from tests.helpers.commands import ok, refused
 from tests.helpers.file_samples import png
 from tests.helpers.rooms import group
 from tests.helpers.upload_form import asking, citing, post
 from tests.helpers.world import World, name
+from tests.helpers.world_redis import wipe
 
 PICTURE = png()
 
@@ -29,8 +28,7 @@ async def test_a_citation_outlives_redis(pair: World) -> None:
         second = citing(room_id, attachment, client_msg_id="another")
         for forget in (False, True):
             if forget:
-                with Redis.from_url(pair.stack.settings.redis_url) as redis:
-                    redis.flushall()
+                wipe(pair)
             for client in (other, one):
                 again = await ok(client, "message.send", citing(room_id, attachment))
                 assert again["duplicate"]

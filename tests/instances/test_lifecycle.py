@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
+import pytest
+
 from tests.helpers.commands import ok, refused
 from tests.helpers.js_client import JsClient
+from tests.helpers.pair import deployed
 from tests.helpers.rooms import durable
 from tests.helpers.waiting import until
 from tests.helpers.world import World, name
 from tests.instances.model import Model, stored
+
+pytestmark = pytest.mark.on_both
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, primaries: int) -> Iterator[World]:
+    """Return two instances of this module's own, on one Redis or on a cluster."""
+    yield from deployed(tmp_path_factory, shards=primaries)
 
 
 class Person:

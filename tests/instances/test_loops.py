@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,17 +26,23 @@ async def test_every_loop_survives_connections_that_end_in_their_handshake(
     """Revocations, connection counts and the lease go on."""
     alice, bob, eve = name("alice"), name("bob"), name("eve")
     async with (
-        deaf_instance(pair, tmp_path_factory, False) as (proxy, address),
+        deaf_instance(pair, tmp_path_factory, False) as (proxies, address),
         Rest(pair.urls[0], pair.token("ops", scope="operator")) as operator,
         pair.js(alice) as a,
         pair.js(eve, 2) as here,
     ):
         await group(a, [bob])
         await a.join("/presence")
-        proxy.leave()
-        with hanging_up(replies=0, reset=True, port=proxy.port) as server:
-            await eventually(lambda: server.count > HANG_UPS)
-        await proxy.listen()
+        for proxy in proxies.each:
+            proxy.leave()
+        with ExitStack() as stack:
+            hung = [
+                stack.enter_context(hanging_up(replies=0, reset=True, port=proxy.port))
+                for proxy in proxies.each
+            ]
+            await eventually(lambda: sum(one.count for one in hung) > HANG_UPS)
+        for proxy in proxies.each:
+            await proxy.listen()
         await asyncio.to_thread(until, lambda: readiness(address) == (200, []))
         await operator.ok("POST", f"/v1/users/{eve}:revoke")
         closing = await here.wait_for(lambda e: bool(e["type"] == "session.closing"))

@@ -57,17 +57,19 @@ async def test_four_writers_one_order(pair: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def losing(tmp_path_factory: pytest.TempPathFactory, primaries: int) -> Iterator[World]:
     """One publish in ten goes to another channel."""
-    yield from deployed(tmp_path_factory, "lose_publishes")
+    yield from deployed(tmp_path_factory, "lose_publishes", shards=primaries)
 
 
+@pytest.mark.on_both
 async def test_lost_publishes_are_repaired_before_the_next_event(losing: World) -> None:
     """With one publish in ten lost nobody misses an event or gets a later one first."""
     first, second = await four_writers(losing)
     assert first == second == [(1, offset) for offset in range(3, 243)]
 
 
+@pytest.mark.on_both
 async def test_lost_last_publish_is_repaired_by_the_head(losing: World) -> None:
     """If the lost event was the last, it arrives with the head that the relay publishes (D5)."""
     alice, bob = name("alice"), name("bob")
@@ -81,10 +83,10 @@ async def test_lost_last_publish_is_repaired_by_the_head(losing: World) -> None:
 
 
 async def test_a_lost_word_about_a_membership_is_repaired_by_the_version_of_the_index(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, primaries: int
 ) -> None:
     """The relay publishes it, and an instance that heard another one compares the rooms (D5)."""
-    worlds = deployed(tmp_path_factory, "lose_memberships")
+    worlds = deployed(tmp_path_factory, "lose_memberships", shards=primaries)
     alice, bob = name("alice"), name("bob")
     try:
         world = next(worlds)
@@ -99,10 +101,10 @@ async def test_a_lost_word_about_a_membership_is_repaired_by_the_version_of_the_
 
 
 async def test_without_ordering_a_lost_publish_breaks_the_order(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, primaries: int
 ) -> None:
     """The same run fails if the ordering function is replaced by identity."""
-    worlds = deployed(tmp_path_factory, "lose_publishes,identity")
+    worlds = deployed(tmp_path_factory, "lose_publishes,identity", shards=primaries)
     try:
         first, second = await four_writers(next(worlds), 5)
         assert [(1, offset) for offset in range(3, 243)] not in (first, second)
@@ -110,6 +112,7 @@ async def test_without_ordering_a_lost_publish_breaks_the_order(
         next(worlds, None)
 
 
+@pytest.mark.on_both
 async def test_ephemeral_waits_for_what_came_before_it(losing: World) -> None:
     """An ephemeral event is delivered behind the repaired event of the head it was published at."""
     alice, bob = name("alice"), name("bob")

@@ -7,15 +7,13 @@ import json
 import signal
 from contextlib import AsyncExitStack
 
-from redis import Redis
-
-from rts_server import keys
 from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
 from tests.helpers.presence import all_online, here, states, watched
 from tests.helpers.rooms import group, send
 from tests.helpers.waiting import promised, until
 from tests.helpers.world import World, name, ready
+from tests.helpers.world_redis import channels, listeners, wipe
 
 
 def patience(full: bool) -> float:
@@ -92,8 +90,7 @@ async def test_presence_is_right_again_after_a_flush_under_load(pair: World, ful
             await all_online(a, bob, carol, dave)
         await d.wait_for(lambda e: bool(e["type"] == "room.added"))
         load = asyncio.create_task(talk(b, room_id, 40))
-        with Redis.from_url(pair.stack.settings.redis_url) as client:
-            client.flushall()
+        wipe(pair)
         known: dict[str, str] = {}
         with promised(31 if full else 8):
             with promised(10 if full else 4):
@@ -148,11 +145,9 @@ async def test_a_watch_asked_for_just_before_the_end_is_not_kept(pair: World) ->
                 await a.send(
                     f"42/presence,{n}" + json.dumps(["presence.watch", {"user_ids": [bob]}])
                 )
-        with Redis.from_url(pair.stack.settings.redis_url) as client:
-            quiet = client.pubsub_numsub
-            channels = [keys.presence_channel(user) for user in (alice, bob)]
-            await asyncio.sleep(1)  # that nothing comes back is what is tested
-            assert {count for _, count in quiet(*channels)} == {0}
+        await asyncio.sleep(1)  # that nothing comes back is what is tested
+        watched = map(channels(pair).presence, (alice, bob))
+        assert {listeners(pair, channel) for channel in watched} == {0}
 
 
 async def test_bad_presence_is_refused(pair: World) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis import Redis
+import pytest
 
 from rts_server.tools.dev import aws
 from tests.helpers.commands import ok
@@ -20,6 +20,7 @@ from tests.helpers.record_samples import cursors
 from tests.helpers.rooms import group, send
 from tests.helpers.waiting import until
 from tests.helpers.world import World, name
+from tests.helpers.world_redis import wipe
 from tests.instances.badge import counted
 
 CHANGES, FLOOD_BATCHES = 5, 60
@@ -85,6 +86,29 @@ async def test_a_read_on_one_device_clears_the_others(pair: World) -> None:
         receipts = (await ok(a, "receipt.list", {"room_id": room_id}))["receipts"]
         assert {r["user_id"]: r["read_seq"] for r in receipts} == {alice: 3, bob: 3}
         assert len(unread(a)) == 1
+
+
+@pytest.mark.on_both
+async def test_what_was_read_elsewhere_meanwhile_is_told_at_a_reconnect(pair: World) -> None:
+    """In rooms where another device read more than the cursor says, also to who joins /receipts
+    later than /chat."""
+    alice, bob = name("alice"), name("bob")
+    async with device(pair, alice, 0) as a:
+        rooms = [await group(a, [bob]) for _ in range(2)]
+        for room_id in rooms:
+            for n in range(3):
+                await send(a, room_id, f"m{n}")
+        async with device(pair, bob, 0) as b:
+            await ok(b, "receipt.read", {"room_id": rooms[0], "up_to_seq": 2})
+            cursors = {
+                r: [room["epoch"], room["offset"], 0, 3]
+                for r in rooms
+                if (room := await room_of(b, r))
+            }
+        async with device(pair, bob, 1, cursors=cursors) as b:
+            await b.until(lambda: bool(unread(b)))
+            assert unread(b) == [{"unread": 1, "read_seq": 2, "total": 4, "rooms": 2}]
+            assert b.of_type("unread.changed")[0]["room_id"] == rooms[0]
 
 
 async def test_a_membership_that_begins_or_ends_is_announced_with_unread_totals(
@@ -194,8 +218,7 @@ async def test_cursors_survive_the_loss_of_redis(pair: World) -> None:
             try:
                 await ok(b, "receipt.read", {"room_id": room_id, "up_to_seq": 3})
                 await ok(b, "receipt.delivered", {"rooms": {room_id: 4}})
-                with Redis.from_url(pair.stack.settings.redis_url) as client:
-                    client.flushall()
+                wipe(pair)
             finally:
                 pair.relay.signal(signal.SIGCONT)
         async with device(pair, bob, 1) as b:

@@ -15,11 +15,14 @@ ROUNDS = 8
 
 @pytest.fixture(scope="module")
 def losing(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, full: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+    full: bool,
+    primaries: int,
 ) -> Iterator[World]:
     """One publish in ten goes to another channel."""
     off = pytestconfig.getoption("--without")
-    yield from deployed(tmp_path_factory, "lose_publishes", off, full=full)
+    yield from deployed(tmp_path_factory, "lose_publishes", off, full=full, shards=primaries)
 
 
 async def test_removal_fence_holds_while_publishes_are_lost(losing: World) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis import Redis
 
 from tests.helpers.js_client import ConnectRefused, JsClient
 from tests.helpers.presence import all_online, states
@@ -14,6 +13,7 @@ from tests.helpers.rest import Rest
 from tests.helpers.rooms import group
 from tests.helpers.waiting import promised, until
 from tests.helpers.world import World, name, ready
+from tests.helpers.world_redis import wipe
 
 
 async def refused(world: World, instance: int, token: str) -> bool:
@@ -43,8 +43,7 @@ async def test_a_revocation_holds_on_every_instance_and_after_a_loss_of_redis(pa
             assert closing["data"]["code"] == "revoked"
     assert await refused(pair, 0, token)
     assert await refused(pair, 1, token)
-    with Redis.from_url(pair.stack.settings.redis_url) as redis:
-        redis.flushall()
+    wipe(pair)
     assert await refused(pair, 0, token)
     pair.webs[1].kill()
     pair.webs[1].start()

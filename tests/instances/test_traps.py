@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from itertools import cycle
+from typing import Any
 
 import orjson
 import pytest
@@ -28,36 +29,20 @@ from tests.helpers.scripts import changed_script
 from tests.helpers.sender import Sender, positions_are_unique
 from tests.helpers.waiting import NO_ACK, until
 from tests.helpers.world import World, name, placed, ready
+from tests.helpers.world_redis import client_of, home_of, restart, saved, wipe
 from tests.instances.removal import bounds, nothing_behind_a_removal, removal_loop
 
 
 @pytest.fixture(scope="module")
 def pair(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, full: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+    full: bool,
+    primaries: int,
 ) -> Iterator[World]:
     """Two instances of this module's own: their Redis loses its memory again and again."""
     off = pytestconfig.getoption("--without")
-    yield from deployed(tmp_path_factory, "die_before_index", off, full=full)
-
-
-def redis(world: World) -> Redis:
-    """A client of the world's Redis."""
-    return Redis.from_url(world.stack.settings.redis_url)
-
-
-def wipe(world: World) -> None:
-    """FLUSHALL."""
-    with redis(world) as client:
-        client.flushall()
-
-
-def restart_empty(world: World) -> None:
-    """kill -9 of Valkey, and a new one with an empty memory. On the main thread."""
-    valkey = world.stack.valkey
-    assert valkey is not None
-    valkey.kill()
-    valkey.dump.unlink(missing_ok=True)
-    valkey.start_and_wait()
+    yield from deployed(tmp_path_factory, "die_before_index", off, full=full, shards=primaries)
 
 
 async def texts(client: JsClient, room_id: str) -> list[str]:
@@ -118,12 +103,14 @@ async def two_instances_flushall(world: World, rooms: int) -> tuple[JsClient, Js
         return a, b
 
 
+@pytest.mark.on_both
 async def test_1_flushall_with_two_instances(pair: World, full: bool) -> None:
     """After FLUSHALL each of 40 rooms (`--full`: 100) is loaded once, and no position is issued
     twice (T1)."""
     await two_instances_flushall(pair, 100 if full else 40)
 
 
+@pytest.mark.on_both
 async def test_2_removed_member_stays_removed(pair: World) -> None:
     """A removal, edit and send survive Redis dying with its data while the Lambda sleeps (T2)."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
@@ -140,7 +127,7 @@ async def test_2_removed_member_stays_removed(pair: World) -> None:
         edit = {"room_id": room_id, "message_id": first["message_id"], "text": "edited"}
         assert (await ok(a, "message.edit", edit))["status"] == "queued"
         assert (await Sender(a, room_id).send("second"))["status"] == "queued"
-        restart_empty(pair)
+        restart(pair, {})
         await asyncio.sleep(2)  # the pause of the Lambda is what is tested
         await asyncio.to_thread(
             deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=True
@@ -193,6 +180,7 @@ async def test_3_six_hundred_messages_with_persistence_paused(pair: World) -> No
         assert await texts(a, room_id) == wanted
 
 
+@pytest.mark.on_both
 async def test_4_index_survives_its_writer(pair: World) -> None:
     """If the origin died, the relay writes the index; no room is missing after FLUSHALL (T4)."""
     alice, bob = name("alice"), name("bob")
@@ -206,7 +194,7 @@ async def test_4_index_survives_its_writer(pair: World) -> None:
             creating = asyncio.create_task(dying.emit("room.create", asked))
             await asyncio.to_thread(until, lambda: pair.webs[0].ended)
             creating.cancel()
-            with redis(pair) as client:
+            with client_of(pair, keys.user_rooms(bob)) as client:
                 assert not client.hexists(keys.user_rooms(bob), second)
                 pair.relay.signal(signal.SIGCONT)
                 await asyncio.to_thread(
@@ -227,6 +215,7 @@ async def test_4_index_survives_its_writer(pair: World) -> None:
     await asyncio.to_thread(until, lambda: ready(pair.urls[0]))
 
 
+@pytest.mark.on_both
 async def test_5_removal_in_a_loop_against_reconnects(pair: World) -> None:
     """However removal and reconnect race, a removed member receives nothing after it (T5)."""
     owner, room_id, devices = await removal_loop(pair, 8)
@@ -234,6 +223,7 @@ async def test_5_removal_in_a_loop_against_reconnects(pair: World) -> None:
     nothing_behind_a_removal(owner, room_id, devices)
 
 
+@pytest.mark.on_both
 async def test_6_redis_dies_right_after_a_publish(pair: World) -> None:
     """A delivered message is appended again by its origin if Redis and the sender are gone (T6)."""
     alice, bob = name("alice"), name("bob")
@@ -249,7 +239,7 @@ async def test_6_redis_dies_right_after_a_publish(pair: World) -> None:
                     e["type"] == "message.new" and e["data"]["message"]["text"] == "last words"
                 )
             )
-            restart_empty(pair)
+            restart(pair, {})
             sending.cancel()
         pair.relay.start()
         await Sender(b, room_id).send("later")
@@ -257,30 +247,38 @@ async def test_6_redis_dies_right_after_a_publish(pair: World) -> None:
         assert sorted(await texts(b, room_id)) == ["before", "last words", "later"]
 
 
+@pytest.mark.on_both
 async def test_7_fail_back_with_an_idle_room(pair: World) -> None:
     """After a fail-back A→B→A, what was written on the second Redis is not overwritten (T7)."""
     alice, bob = name("alice"), name("bob")
     async with pair.js(alice) as a, pair.js(bob, instance=1) as b:
         room_id = await group(a, [bob])
         await Sender(a, room_id).send("on A")
-        with redis(pair) as client:
-            client.set("marker", "A")
-            assert client.info("replication")["master_replid"]
+        with Redis.from_url(home_of(pair, room_id).url) as client:
             names = keys.room(room_id)
             old = {key: client.dump(key) for key in names[:8] if client.exists(key)}
         wipe(pair)
         await Sender(a, room_id).send("on B")
         await until_placed(pair, room_id, 2)
-        with redis(pair) as client:
-            # A's memory again, under A's own run_id; only its replication id tells that it was away
-            client.flushall()
-            for key, value in old.items():
-                client.restore(key, 0, value)
-            client.execute_command("REPLICAOF", "127.0.0.1", "1")
-            client.execute_command("REPLICAOF", "NO", "ONE")
+        return_to(pair, room_id, old)
         await Sender(b, room_id).send("on A again")
         positions_are_unique(a, b)
         assert await texts(a, room_id) == ["on A", "on B", "on A again"]
+
+
+def return_to(world: World, room_id: str, old: dict[str, Any]) -> None:
+    """The memory of A is there again; on one server under A's own run id, so that only the
+    replication id tells that it was away."""
+    home = home_of(world, room_id)
+    with Redis.from_url(home.url) as client:
+        client.flushall()
+        for key, value in old.items():
+            client.restore(key, 0, value)
+        if world.stack.cluster is None:
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            client.execute_command("REPLICAOF", "NO", "ONE")
+    if world.stack.cluster is not None:  # whose primaries are nobody's replica by command
+        restart(world, saved(world), home)
 
 
 async def test_8_queued_is_acked_only_after_sqs_accepted(pair: World) -> None:
@@ -303,7 +301,7 @@ async def test_8_queued_is_acked_only_after_sqs_accepted(pair: World) -> None:
             sending.cancel()
             again = await other.emit("message.send", {"room_id": room_id, **message})
             assert again["data"]["status"] == "accepted"
-            restart_empty(pair)
+            restart(pair, {})
         finally:
             aws.signal(signal.SIGCONT)
             pair.webs[0].start()
@@ -311,6 +309,7 @@ async def test_8_queued_is_acked_only_after_sqs_accepted(pair: World) -> None:
         assert await texts(other, room_id) == ["before", "only once"]
 
 
+@pytest.mark.on_both
 async def test_10_many_rooms_with_many_missed_events_converge(pair: World, full: bool) -> None:
     """If one answer cannot hold what was missed, connect says so once and sync ends (T10)."""
     alice, bob = name("alice"), name("bob")
@@ -344,7 +343,7 @@ async def test_10_many_rooms_with_many_missed_events_converge(pair: World, full:
 
 async def unqueued(services: Services, room_id: str, sender: str, count: int) -> None:
     """Messages in the hot log by the real script, except that the queue is spared them."""
-    script = changed_script(APPEND, "redis.call('PUBLISH', req.channel, ", "tostring(")
+    script = changed_script(APPEND, "redis.call(PUBLISH, req.channel, ", "tostring(")
     script = changed_script(script, "to_outbox(event, text, epoch .. ':' .. at)", "'0-1'")
     for n in range(count):
         draft: MessageDraft = {"client_msg_id": f"m{n}", "text": f"m{n}"}
@@ -375,6 +374,7 @@ async def synced(
     return calls, size
 
 
+@pytest.mark.on_both
 @pytest.mark.parametrize("part", ["head", "members", "cursors", "log", "seqs", "uncounted"])
 @pytest.mark.parametrize("harm", ["deleted", "wrong type"])
 async def test_12_each_key_of_a_room(pair: World, part: str, harm: str) -> None:
@@ -385,7 +385,7 @@ async def test_12_each_key_of_a_room(pair: World, part: str, harm: str) -> None:
         await ok(a, "member.add", {"room_id": room_id, "user_ids": [carol]})
         await Sender(a, room_id).send("before")
         key = getattr(keys.room(room_id), part)
-        with redis(pair) as client:
+        with client_of(pair, key) as client:
             assert client.delete(key) == 1
             if harm == "wrong type":
                 client.set(key, "nonsense")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from redis import Redis
-
 from rts_server import keys
 from rts_server.rooms.typing import BATCH_DELAY_SECONDS
 from tests.helpers.commands import ok
@@ -15,6 +13,7 @@ from tests.helpers.presence import here
 from tests.helpers.rooms import group
 from tests.helpers.waiting import promised, until
 from tests.helpers.world import World, name, ready
+from tests.helpers.world_redis import client_of
 
 
 def lists(client: JsClient) -> list[list[str]]:
@@ -51,8 +50,9 @@ async def test_typing_ends_although_its_instance_died(pair: World, full: bool) -
         await a.until(lambda: lists(a) == [[bob]])
         pair.webs[0].kill()
         try:
-            with Redis.from_url(pair.stack.settings.redis_url) as client:
-                client.delete(keys.room(at["room_id"]).typing)
+            typing = keys.room(at["room_id"]).typing
+            with client_of(pair, typing) as client:
+                client.delete(typing)
             await a.until(lambda: lists(a) == [[bob], []], 9 if full else 3)
         finally:
             pair.webs[0].start()

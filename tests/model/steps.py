@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from redis import Redis
-
 from rts_server import keys
 from rts_server.domain.roles import Role
 from rts_server.tools.dev import deploy
 from tests.helpers.queue_depth import queue_depth
 from tests.helpers.sender import positions_are_unique
+from tests.helpers.valkey import lengths
 from tests.helpers.waiting import until
 from tests.helpers.world import World, name, ready
+from tests.helpers.world_redis import servers, wipe
 from tests.model.chat import Chat
 from tests.model.device import Device
 
@@ -72,8 +72,7 @@ class Play:
         """Empty Redis; then every user repeats their cursors, as a client does."""
         self.log.append("wipe")
         await asyncio.to_thread(until, lambda: self.waiting("chat-room-queue") == 0)
-        with Redis.from_url(self.world.stack.settings.redis_url) as client:
-            client.flushall()
+        wipe(self.world)
         for user, devices in self.devices.items():
             for key, room in self.model.listed(user).items():
                 room_id = self.ids[key]
@@ -112,8 +111,7 @@ class Play:
 
     def waiting(self, *queues: str) -> int:
         """Return the number of records in the outboxes and in these queues."""
-        with Redis.from_url(self.world.stack.settings.redis_url) as client:
-            outbox = sum(int(client.xlen(name)) for name in client.keys(keys.EVERY_OUTBOX))
+        outbox = sum(lengths(server, keys.EVERY_OUTBOX) for server in servers(self.world))
         return outbox + queue_depth(self.world.stack.settings, queues)
 
     # Commands

@@ -22,9 +22,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def shared(tmp_path_factory: pytest.TempPathFactory, primaries: int) -> Iterator[World]:
     """Run two instances for this module only."""
-    yield from deployed(tmp_path_factory, RTS_DURABLE_WAIT="0.3", RTS_CLIENT_EXTERNAL_IDS="on")
+    yield from deployed(
+        tmp_path_factory, shards=primaries, RTS_DURABLE_WAIT="0.3", RTS_CLIENT_EXTERNAL_IDS="on"
+    )
 
 
 async def test_every_view_is_that_of_the_model(shared: World, seed: int) -> None:

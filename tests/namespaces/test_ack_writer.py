@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from prometheus_client import REGISTRY
 
 from rts_server import errors
@@ -40,6 +41,24 @@ async def test_only_errors_of_the_client_count_against_it() -> None:
     assert blamed == []
     writer.write(one, queued(3).frame, errors.InvalidParam())
     assert blamed == ["eio"]
+
+
+async def test_a_refusal_in_overload_is_the_ack_that_it_stands_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its text is made beforehand; it counts, and has one line of the log for all."""
+    one, packets = session()
+    writer = AckWriter("/chat", {"unread.get"}, lambda eio_sid: None)
+    before = count("unread.get", "unavailable")
+    writer.write(one, queued(0).frame, errors.Overloaded(retry_after_ms=1234))
+    for number in (1, 2):
+        writer.refuse_overloaded(one, "unread.get", number, 1234)
+    assert packets.acks[1] == packets.acks[2] == packets.acks[0]
+    assert count("unread.get", "unavailable") == before + 3
+    assert [line.message for line in caplog.records] == ["unread.get is answered unavailable"]
+    writer.refuse_overloaded(one, "unread.get", None, 1234)
+    assert len(packets.acks) == 3
+    assert count("unread.get", "unavailable") == before + 4
 
 
 async def test_unknown_commands_share_one_label() -> None:

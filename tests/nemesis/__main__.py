@@ -13,6 +13,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from tests.nemesis.cluster import Cluster
 from tests.nemesis.plan import plan, shown
 from tests.nemesis.report import everything, report
 from tests.nemesis.run import once
@@ -25,11 +26,12 @@ def main() -> int:
     options = _options()
     broken = []
     for seed in options.seeds or [options.seed]:
-        rounds = plan(seed, options.seconds)
+        rounds = plan(seed, options.seconds, shards=options.shards)
         print(f"seed {seed}, {options.seconds:g} s\n{shown(rounds)}", flush=True)
         began = time.monotonic()
         with _folder(options.data, seed) as folder:
-            outcome = asyncio.run(once(Path(folder), rounds, seed, _tell, options.without))
+            cluster = Cluster(Path(folder), without=options.without, shards=options.shards)
+            outcome = asyncio.run(once(cluster, rounds, seed, _tell))
             (Path(folder) / HISTORY).write_text(everything(outcome.history))
         commands, heard = len(outcome.history.commands), len(outcome.history.heard)
         print(
@@ -41,6 +43,7 @@ def main() -> int:
             broken.append(seed)
             print(report(outcome.history, outcome.violations))
             more = f" --without {options.without}" if options.without else ""
+            more += f" --shards {options.shards}" if options.shards > 1 else ""
             args = f"--seed {seed} --seconds {options.seconds:g}{more}"
             print(f'again: make nemesis ARGS="{args}"', flush=True)
     return 1 if broken else 0
@@ -64,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=_seeds, help="several: 1-20")
     parser.add_argument("--seconds", type=float, default=30.0, help="of faults, for each seed")
     parser.add_argument("--without", default="", help="protections, see tests/faulty.py")
+    parser.add_argument("--shards", type=int, default=1, help="primaries of Redis; 1: no cluster")
     parser.add_argument("--data", default="", help="keep logs and data there")
     return parser.parse_args()
 

@@ -13,8 +13,10 @@ import orjson
 
 from rts_server import auth, keys
 from rts_server.tools.dev import deploy
+from tests.helpers.node_ports import NodePorts
 from tests.helpers.pair import FAST
 from tests.helpers.queue_depth import queue_depth
+from tests.helpers.shards import Shards
 from tests.helpers.waiting import eventually, until
 from tests.helpers.world import Process, World, fetched, free_ports, ready
 from tests.nemesis.link import Link
@@ -34,15 +36,20 @@ TIMES = (
 class Cluster(World):
     """Redis, a local AWS, a relay and web instances; `doors` are the URLs for clients.
 
-    Start it on the main thread. `without`: protections taken away, see tests/faulty.py.
+    Start it on the main thread. `without`: protections taken away, see tests/faulty.py. `shards`:
+    of its Redis, each with a replica; 1 is one server.
     """
 
-    def __init__(self, data: Path, instances: int = 2, without: str = "") -> None:
-        super().__init__(data, instances=instances, faults=without)
+    def __init__(
+        self, data: Path, instances: int = 2, without: str = "", *, shards: int = 1
+    ) -> None:
+        replicas = int(shards > 1)
+        super().__init__(data, shards, replicas, instances=instances, faults=without)
         self.links: dict[str, Link] = {}
         self.doors: list[str] = []
         self._exits = AsyncExitStack()
-        self.memory: Memory
+        self._left = 0, 0
+        self.memory: Memory | Shards
 
     async def __aenter__(self) -> Self:
         try:
@@ -62,17 +69,13 @@ class Cluster(World):
 
     async def _open(self) -> None:
         self.stack.start()
-        valkey, cloud = self.stack.valkey, self.stack.aws
-        assert valkey is not None
-        assert cloud is not None
-        self.memory = Memory(valkey, self.data)
-        redis_port, aws_port = valkey.port, cloud.port
-        self.relay = await self._process("relay", "relay", redis_port, aws_port)
+        self.memory = self._memory()
+        self.relay = await self._process("relay", "relay")
         for number in range(self._instances):
             name = f"web{number}"
             door = await self._link(f"{name}-door", 0)
             self.doors.append(f"http://127.0.0.1:{door.port}")
-            self.webs.append(await self._process("serve", name, redis_port, aws_port))
+            self.webs.append(await self._process("serve", name))
         # Drawn when every proxy listens: one that drew the port of its own target would ask itself.
         for number, port in enumerate(free_ports(self._instances)):
             self.webs[number].listens(port)
@@ -82,21 +85,37 @@ class Cluster(World):
             process.start()
         await self._all_ready()
 
-    async def _process(self, what: str, name: str, redis_port: int, aws_port: int) -> Process:
-        redis = await self._link(f"{name}-redis", redis_port)
-        self.memory.links.append(redis)
-        cloud = await self._link(f"{name}-aws", aws_port)
+    def _memory(self) -> Memory | Shards:
+        if self.stack.cluster is not None:
+            return Shards(self.stack.cluster, self.data)
+        assert self.stack.valkey is not None
+        return Memory(self.stack.valkey, self.data)
+
+    async def _process(self, what: str, name: str) -> Process:
+        redis = await self._redis_links(name)
+        assert self.stack.aws is not None
+        cloud = await self._link(f"{name}-aws", self.stack.aws.port)
         given = self.stack.environment() | TIMES
         given.pop("PYTHONWARNINGS", None)
         given |= {
             "RTS_LOG_LEVEL": "INFO",
-            "RTS_REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
+            "RTS_REDIS_URL": f"redis://127.0.0.1:{redis[0].port}/0",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.port}",
         }
         return Process(what, given, self.data / f"{name}.log", self._faults, tethered=True)
 
-    async def _link(self, name: str, target: int) -> Link:
-        self.links[name] = await self._exits.enter_async_context(Link(target))
+    async def _redis_links(self, name: str) -> list[Link]:
+        """Return the links of a process to the nodes of Redis, which it takes for the nodes."""
+        ports, links = NodePorts(), []
+        for node_name, node in self.memory.nodes.items():
+            links.append(await self._link(f"{name}-{node_name}", node.port, ports))
+            ports.add(node.port, links[-1].port)
+        if isinstance(self.memory, Memory):
+            self.memory.links += links
+        return links
+
+    async def _link(self, name: str, target: int, ports: NodePorts | None = None) -> Link:
+        self.links[name] = await self._exits.enter_async_context(Link(target, ports))
         return self.links[name]
 
     async def _all_ready(self) -> None:
@@ -111,15 +130,16 @@ class Cluster(World):
 
     async def break_(self, kind: str, target: str) -> Mend:
         """Inject a fault; return the function that ends it."""
-        if target == "redis":
-            return await self.memory.break_(kind)
+        if target.startswith("redis"):
+            return await self.memory.break_(kind, target)
         if target == "aws":
             return self._stop_aws()
         if target in FUNCTIONS:
             await self._switch(target, False)
             return lambda: self._switch(target, True)
-        if target in self.links:
-            return self._break_link(self.links[target], kind)
+        if "-" in target:  # web0-redis1: what leads to each node of the shard
+            links = [link for name, link in self.links.items() if name.startswith(target)]
+            return self._break_links(links, kind)
         return self._break_process(self._named(target), kind)
 
     def _named(self, target: str) -> Process:
@@ -136,18 +156,13 @@ class Cluster(World):
 
         return mend
 
-    def _break_link(self, link: Link, kind: str) -> Mend:
-        {
-            "drop": link.drop,
-            "refuse": link.refuse,
-            "stall": link.stall,
-            "stall-up": lambda: link.stall(down=False),
-            "stall-down": lambda: link.stall(up=False),
-            "slow": link.slow,
-        }[kind]()
+    def _break_links(self, links: list[Link], kind: str) -> Mend:
+        for link in links:
+            link.break_(kind)
 
         async def mend() -> None:
-            link.heal()
+            for link in links:
+                link.heal()
 
         return mend
 
@@ -179,10 +194,16 @@ class Cluster(World):
     async def settle(self) -> None:
         """Wait for quiescence: ready, nothing pending, empty queues. Raises TimeoutError."""
         await self._all_ready()
-        await eventually(self._quiet, SETTLE_WITHIN)
+        try:
+            await eventually(self._quiet, SETTLE_WITHIN)
+        except TimeoutError:
+            raise TimeoutError(
+                "{} appends pending, {} records waiting".format(*self._left)
+            ) from None
 
     async def _quiet(self) -> bool:
-        return not (await self._pending() or await asyncio.to_thread(self._waiting))
+        self._left = await self._pending(), await asyncio.to_thread(self._waiting)
+        return not any(self._left)
 
     async def _pending(self) -> int:
         """Return the number of appends whose durability is not known yet."""

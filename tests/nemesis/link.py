@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
+from tests.helpers.node_ports import NodePorts
+
 DELAY = 0.15
 """Seconds by which a slow link delays each piece."""
 
@@ -13,8 +15,10 @@ DELAY = 0.15
 class Link:
     """Listens on 127.0.0.1:`port` for 127.0.0.1:`target`."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, ports: NodePorts | None = None) -> None:
+        """`ports`: those of a cluster, if it leads to one of its nodes."""
         self.target = target
+        self._ports = ports or NodePorts()
         self.port = 0
         self._refuses = False
         self._slow = False
@@ -33,6 +37,17 @@ class Link:
         self._server.close()
         self.drop()
         await asyncio.gather(*self._links, return_exceptions=True)
+
+    def break_(self, kind: str) -> None:
+        """Inject a fault, by its name in plans."""
+        {
+            "drop": self.drop,
+            "refuse": self.refuse,
+            "stall": self.stall,
+            "stall-up": lambda: self.stall(down=False),
+            "stall-down": lambda: self.stall(up=False),
+            "slow": self.slow,
+        }[kind]()
 
     def drop(self) -> None:
         """End every connection with an RST; new ones are accepted."""
@@ -89,6 +104,6 @@ class Link:
             if self._slow:
                 await asyncio.sleep(DELAY)
             await self._open[up].wait()
-            writer.write(data)
+            writer.write(data if up else self._ports.translated(data))
             await writer.drain()
         raise ConnectionError("one end closed")

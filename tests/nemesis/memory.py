@@ -1,4 +1,4 @@
-"""The Redis of a cluster and its failures: two Valkeys, one of them the primary."""
+"""The Redis of a deployment and its failures: two Valkeys, one of them the primary."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from redis import Redis
 
 from rts_server.tools.dev.valkey import Valkey
+from tests.helpers.valkey import lengths, save
 from tests.helpers.waiting import until
 from tests.helpers.world import free_port
 from tests.nemesis.link import Link
@@ -38,7 +39,12 @@ class Memory:
             if valkey is not None:
                 valkey.kill()
 
-    async def break_(self, kind: str) -> Mend:
+    @property
+    def nodes(self) -> dict[str, Valkey]:
+        """The primary, by the name of links to it."""
+        return {"redis": self.primary}
+
+    async def break_(self, kind: str, target: str = "redis") -> Mend:
         """Inject a fault; return the function that ends it. Call it on the main thread."""
         begin: dict[str, Mend] = {
             "failover": self._fail_over,
@@ -69,7 +75,7 @@ class Memory:
 
     async def _remember(self) -> None:
         """Save the data with which it will come back."""
-        await asyncio.to_thread(self._save)
+        await asyncio.to_thread(save, self.primary)
         shutil.copy(self.primary.dump, self._dump)
 
     def ask(self, *command: str) -> Any:
@@ -78,8 +84,7 @@ class Memory:
 
     def lengths(self, pattern: str) -> int:
         """Return the number of entries in the streams of this pattern."""
-        with Redis.from_url(self.primary.url) as client:
-            return sum(int(client.xlen(name)) for name in client.keys(pattern))
+        return lengths(self.primary, pattern)
 
     def _reopen(self, kind: str) -> None:
         """Restart Redis with the data that this fault leaves."""
@@ -89,11 +94,6 @@ class Memory:
         if kind == "lose-tail":
             shutil.copy(self._dump, self.primary.dump)
         self.primary.start_and_wait()
-
-    def _save(self) -> None:
-        with Redis.from_url(self.primary.url) as client:
-            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], WITHIN)
-            client.save()
 
     async def _fail_over(self) -> None:
         """Make the standby the primary, with the data replicated so far."""

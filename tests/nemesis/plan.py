@@ -18,9 +18,14 @@ from dataclasses import dataclass
 
 LINKS = ("door", "redis", "aws")
 """Links of a web instance: from clients, to Redis, to AWS. The relay has no `door`."""
-LOSSES = frozenset({"lose-all", "lose-tail", "failover"})
-"""A failover may lose the newest writes: replication is asynchronous."""
+LOSSES = frozenset({"lose-all", "lose-tail", "failover", "takeover"})
+"""A failover may lose the newest writes: replication is asynchronous. So may a replica of a cluster
+that takes over from a primary that lives."""
 KILLS = frozenset({"kill"})
+MIGRATIONS = 0.2
+"""Share of the faults of a shard in which it gives half of its slots to another one for a while."""
+LINKS_TO_ONE = 0.75
+"""Share of the faults of links to Redis that break those to one shard alone."""
 ROUND = (3.0, 5.5)
 """Least and greatest length of a round in seconds; its faults lie within."""
 CALM = (0.4, 1.2)
@@ -54,13 +59,16 @@ class Round:
         return any(fault.kind in LOSSES for fault in self.faults)
 
 
-def plan(seed: int, seconds: float, instances: int = 2) -> list[Round]:
-    """Return rounds that take at least so many seconds; a seed always gives the same ones."""
+def plan(seed: int, seconds: float, instances: int = 2, shards: int = 1) -> list[Round]:
+    """Return rounds that take at least so many seconds; a seed always gives the same ones.
+
+    Of several shards, a fault of Redis is that of one, and that of a link to Redis often.
+    """
     chance = random.Random(f"plan {seed}")
     rounds: list[Round] = []
     while sum(one.lasts + one.calm for one in rounds) < seconds:
         lasts = chance.uniform(*ROUND)
-        faults = tuple(_faults(chance, lasts, instances))
+        faults = tuple(_faults(chance, lasts, instances, shards))
         rounds.append(Round(faults, lasts, chance.uniform(*CALM)))
     return rounds
 
@@ -74,10 +82,12 @@ def shown(rounds: list[Round]) -> str:
     return "\n".join(lines)
 
 
-def _faults(chance: random.Random, lasts: float, instances: int) -> Iterator[Fault]:
+def _faults(chance: random.Random, lasts: float, instances: int, shards: int) -> Iterator[Fault]:
     taken: list[tuple[str, str]] = []
     for _ in range(chance.choices((1, 2, 3), (3, 4, 2))[0]):
         drawn = _draw(chance, instances)
+        if shards > 1:
+            drawn = _on_a_shard(chance, drawn, shards)
         if not all(_together(drawn, other) for other in taken):
             continue
         taken.append(drawn)
@@ -112,10 +122,23 @@ def _draw(chance: random.Random, instances: int) -> tuple[str, str]:
     return chance.choices(list(kinds), list(kinds.values()))[0]
 
 
+def _on_a_shard(chance: random.Random, drawn: tuple[str, str], shards: int) -> tuple[str, str]:
+    kind, target = drawn
+    shard = chance.randrange(shards)
+    if target == "redis":
+        kind = "takeover" if kind == "demote" else kind
+        return ("migrate" if chance.random() < MIGRATIONS else kind, f"redis{shard}")
+    if target.endswith("-redis") and chance.random() < LINKS_TO_ONE:
+        return kind, f"{target}{shard}"
+    return drawn
+
+
 def _together(one: tuple[str, str], other: tuple[str, str]) -> bool:
     """Return whether two faults of a round are covered by the guarantees and can be combined."""
     kinds, targets = {one[0], other[0]}, {one[1], other[1]}
     if len(targets) == 1 or kinds == {"kill"}:
+        return False
+    if all(target.startswith("redis") for target in targets):
         return False
     if kinds & LOSSES and _web_dies(one, other):
         return False

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.nemesis.checks import check
 from tests.nemesis.cluster import Cluster
@@ -36,10 +34,10 @@ class Outcome:
 
 
 async def once(
-    folder: Path, rounds: list[Round], seed: int, tell: Callable[[str], object], without: str = ""
+    cluster: Cluster, rounds: list[Round], seed: int, tell: Callable[[str], object]
 ) -> Outcome:
-    """Run a plan on a new cluster."""
-    async with Cluster(folder, without=without) as cluster:
+    """Run a plan on a new deployment, which ends with it."""
+    async with cluster:
         return await run(cluster, rounds, seed, tell)
 
 
@@ -56,7 +54,8 @@ async def run(
         lives = [asyncio.create_task(person.live(over)) for person in game.people]
         for number, one in enumerate(rounds, 1):
             tell(f"{history.now():7.2f} s  round {number}")
-            await game.suffer(one)
+            if restless := await game.suffer(one):
+                tell(f"{history.now():7.2f} s  no rest behind it: {restless}")
         over.set()
         tell(f"{history.now():7.2f} s  rest")
         found = [*await rest(cluster), *await game.finish(lives), *await rest(cluster)]
@@ -120,15 +119,22 @@ class Game:
                     await device.fresh()
                 await asyncio.sleep(0.02)
 
-    async def suffer(self, one: Round) -> None:
-        """Inject the faults of a round, each at its time; end them all."""
+    async def suffer(self, one: Round) -> str:
+        """Inject the faults of a round, each at its time; end them all.
+
+        Return why there is no rest behind a loss, '' if there is: the rest at the end tells of it.
+        """
+        restless = ""
         ended = asyncio.create_task(asyncio.sleep(one.lasts))
         await asyncio.gather(*(self._break(fault) for fault in one.faults))
         await ended
         if one.loses:
-            with suppress(TimeoutError):  # the rest at the end tells of it
+            try:
                 await self.cluster.settle()
+            except TimeoutError as error:
+                restless = str(error)
         await asyncio.sleep(one.calm)
+        return restless
 
     async def _break(self, fault: Fault) -> None:
         await asyncio.sleep(fault.at)

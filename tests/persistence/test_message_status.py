@@ -13,19 +13,18 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.config import Settings
 from rts_server.domain.message import MessageDraft
 from rts_server.persistence import message_status as statuses
 from rts_server.persistence.message_status import StatusPublisher
 from rts_server.relay import relay
 from rts_server.roomlog.message_events import message_new
 from rts_server.roomlog.script import APPEND
-from rts_server.services import connect
 from rts_server.types.events import MessageStatusData
 from tests.helpers.bench import Bench, append
 from tests.helpers.post import Post
 from tests.helpers.proxy import Proxy
 from tests.helpers.relays import relay_on
+from tests.helpers.valkey import connect
 from tests.helpers.waiting import PATIENCE
 from tests.helpers.world import free_port
 
@@ -78,7 +77,7 @@ async def test_a_status_is_published_until_an_instance_receives_it(redis: Redis)
 async def test_a_status_outlives_a_redis_that_is_away(redis: Redis, valkey_url: str) -> None:
     """The publish fails until Redis is back, and then succeeds."""
     port, target = free_port(), valkey_url.removeprefix("redis://").partition("/")[0]
-    client = connect(Settings(redis_url=f"redis://127.0.0.1:{port}/0"), 2)
+    client = connect(f"redis://127.0.0.1:{port}/0", 2)
     publisher = StatusPublisher(client)
     async with listening(redis, keys.user_channel("alice")) as received:
         publisher.publish_soon("r", "alice", STATUS)

@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from rts_server.persistence.scripts import LuaFunction, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.redis_client.sharded_pipeline import ShardedPipeline
+from rts_server.redis_client.slots import slot_of
 from rts_server.tools.dev.valkey_cluster import ValkeyCluster
 from tests.helpers import valkey
 
@@ -90,6 +91,27 @@ async def test_a_script_is_loaded_by_each_primary_that_is_asked(
         assert await echo.evaluate_many(shards, many) == replies
         loads += len(lost)
         assert _loads(cluster) == loads
+
+
+async def test_a_script_publishes_to_the_subscribers_of_its_server(
+    redis: Redis, shards: ShardedPipeline, cluster: ValkeyCluster, tmp_path: Path
+) -> None:
+    """The same text publishes by PUBLISH on one server, and by SPUBLISH on a cluster."""
+    file = tmp_path / "say.lua"
+    file.write_text("return redis.call(PUBLISH, KEYS[1], ARGV[1])\n")
+    say = Script(file)
+    async with redis.pubsub() as channel:
+        await channel.subscribe("k")
+        await channel.get_message(timeout=60)
+        assert await say.evaluate(redis, ["k"], ["hello"]) == 1
+    assert await say.evaluate(shards, ["k"], ["nobody hears"]) == 0
+    owner = cluster.primaries[slot_of("k") * 3 // 16384]
+    async with Redis(port=owner.port, protocol=2) as client:
+        ear = client.pubsub()
+        await ear.execute_command("SSUBSCRIBE", "k")
+        assert (await ear.parse_response())[0] == b"ssubscribe"
+        assert await say.evaluate(shards, ["k"], ["hello"]) == 1
+        await ear.aclose()  # type: ignore[no-untyped-call]
 
 
 def _loads(cluster: ValkeyCluster) -> int:

@@ -14,12 +14,11 @@ from rts_server import keys
 from rts_server.config import Settings
 from rts_server.domain.changes import Changes
 from rts_server.engine.packets import Encoded
-from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.presence.instance_lease import InstanceLease
-from rts_server.presence.presences import PresenceStore
-from rts_server.presence.sweep import LeaseSweep
+from rts_server.presence.presence_groups import PresenceGroups
 from rts_server.presence.watches import PresenceWatches, SessionWatch
 from rts_server.realtime.subscriber import Subscriber
+from rts_server.redis_client.pipeline import CommandPipe
 from rts_server.runtime.tasks import Tasks
 
 TIMES: dict[str, Any] = {
@@ -30,13 +29,20 @@ TIMES: dict[str, Any] = {
 
 
 class Instance:
-    """`friends`: pairs of users who share a room; `written`: (watcher, user, state).
+    """`lease`, `online` and `sweep` are those of the first group, `users` counts in all groups.
+
+    `friends`: pairs of users who share a room; `written`: (watcher, user, state).
 
     `missed`: what the watches are told that a break has hidden.
     """
 
     def __init__(
-        self, redis: Redis, url: str, origin: str, friends: set[frozenset[str]], **times: Any
+        self,
+        redis: Redis | CommandPipe,
+        url: str,
+        origin: str,
+        friends: set[frozenset[str]],
+        **times: Any,
     ) -> None:
         settings = Settings(redis_url=url, **TIMES | times)
         self.friends = friends
@@ -44,25 +50,27 @@ class Instance:
         self.missed: Changes | None = None
         self.lost = 0
         self.counted: list[int] = []
-        self.lease = InstanceLease(
+        self.groups = PresenceGroups(
             settings,
             redis,
             origin,
             lambda: {"connections": 0},
             on_gained=self._gained,
             on_lost=self._lost,
+            on_counted=self._counted,
         )
-        self.online = ConnectionCounts(settings, redis, self.lease, self._counted)
-        self.presences = PresenceStore(settings, redis, self.lease, self.online)
+        self.users, self.presences = self.groups.counts, self.groups.store
+        first = next(iter(self.groups))
+        self.lease, self.online, self.sweep = first.lease, first.counts, first.sweep
         self.subscriber = Subscriber(url, self._on_publish, self._resumed)
         self.watches = PresenceWatches(self.subscriber, self.presences, self._share_room)
-        self.sweep = LeaseSweep(settings, redis, self.lease)
         self.tasks = Tasks()
 
     async def __aenter__(self) -> Self:
         self.subscriber.start()
         self.resume()
-        await self.lease.registered.wait()
+        for group in self.groups:
+            await group.lease.registered.wait()
         return self
 
     async def __aexit__(
@@ -77,8 +85,8 @@ class Instance:
 
     def resume(self) -> None:
         """Start all background loops."""
-        for part in (self.lease, self.online, self.sweep):
-            self.tasks.keep(part.run_forever())
+        for group in self.groups:
+            self.tasks.keep(group.run_forever())
 
     async def stop(self) -> None:
         """Stop them without any report: as SIGSTOP and SIGKILL look to other instances."""
@@ -108,16 +116,15 @@ class Instance:
     async def _share_room(self, user_id: str, others: list[str]) -> set[str]:
         return {o for o in others if o == user_id or frozenset((user_id, o)) in self.friends}
 
-    def _gained(self) -> None:
-        self.online.announce_all()
-        self.watches.check_soon(self.lease.complete_at - asyncio.get_running_loop().time())
+    def _gained(self, lease: InstanceLease, concerns: Callable[[str], bool]) -> None:
+        seconds = lease.complete_at - asyncio.get_running_loop().time()
+        self.watches.check_soon(seconds, concerns)
 
     def _counted(self, user_id: str, here: list[str], everywhere: int) -> None:
         self.counted.append(everywhere)
 
-    def _lost(self) -> None:
+    def _lost(self, connections: list[str]) -> None:
         self.lost += 1
-        self.online.forget()
 
 
 Start = Callable[..., Any]

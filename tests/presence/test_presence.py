@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.presence.instance_registry import InstanceRegistry
+from tests.helpers.valkey import pipe_to
 from tests.helpers.waiting import eventually
 from tests.presence.instance import TIMES, Start
 
@@ -105,7 +106,7 @@ async def test_nothing_is_counted_under_a_swept_lease(start: Start, redis: Redis
     await zombie.online.flush()
     assert not zombie.lease.registered.is_set()
     assert not await redis.exists(
-        keys.PRESENCE_OF_INSTANCE + "zombie.1", keys.PRESENCE_USERS + "bob"
+        keys.PRESENCE.of_instance + "zombie.1", keys.PRESENCE.users + "bob"
     )
     assert (await one.presences.read(["bob"]))["bob"].state == "offline"
 
@@ -121,10 +122,10 @@ async def test_after_a_loss_nobody_is_swept_for_one_lease(start: Start, redis: R
     one.lease.invalidate()
     await eventually(lambda: one.lease.instance == "one.2" and one.lease.registered.is_set())
     assert not await one.sweep.sweep_once()
-    assert await redis.scard(keys.PRESENCE_OF_INSTANCE + "two.1") == 1
+    assert await redis.scard(keys.PRESENCE.of_instance + "two.1") == 1
     await asyncio.sleep(TIMES["presence_lease"])
     await one.sweep.sweep_once()
-    assert await redis.scard(keys.PRESENCE_OF_INSTANCE + "two.1") == 0
+    assert await redis.scard(keys.PRESENCE.of_instance + "two.1") == 0
 
 
 async def test_a_late_renewal_before_any_sweep_keeps_the_lease(start: Start) -> None:
@@ -185,7 +186,7 @@ async def test_an_entry_written_after_the_last_socket_expires(start: Start, redi
     """A command that outlives its connection leaves no entry for ever."""
     one = await start("one")
     assert (await one.presences.set_state("bob", "away", "gone")).state == "offline"
-    assert await redis.pttl(keys.PRESENCE_USERS + "bob") > 0
+    assert await redis.pttl(keys.PRESENCE.users + "bob") > 0
 
 
 async def test_many_users_of_a_dead_instance_are_swept_in_slices(
@@ -204,7 +205,7 @@ async def test_many_users_of_a_dead_instance_are_swept_in_slices(
     assert calls >= 3
     assert await redis.zrange(keys.PRESENCE.instances, 0, -1) == [b"one.1"]
     assert await redis.hkeys(keys.PRESENCE.about) == [b"one.1"]
-    assert not await redis.exists(keys.PRESENCE_OF_INSTANCE + "dead.1")
+    assert not await redis.exists(keys.PRESENCE.of_instance + "dead.1")
     states = await one.presences.read(f"user{n}" for n in range(450))
     assert {found.state for found in states.values()} == {"offline"}
 
@@ -222,12 +223,14 @@ async def test_presence_of_an_erased_user_is_deleted(start: Start, redis: Redis)
     assert (await one.presences.read(["bob"]))["bob"][1:] == ("offline", 0, "")
     one.online.left("bob", "phone")
     await one.online.flush()
-    assert await redis.exists(f"{keys.PRESENCE_USERS}bob") == 0
+    assert await redis.exists(f"{keys.PRESENCE.users}bob") == 0
     one.online.entered("bob", "phone")
     await eventually(lambda: one.states("bob")[-1:] == ["online"])
 
 
-async def test_an_instance_that_ends_is_gone_at_once(start: Start, redis: Redis) -> None:
+async def test_an_instance_that_ends_is_gone_at_once(
+    start: Start, redis: Redis, valkey_url: str
+) -> None:
     """Its lease need not expire; users it still had are swept by the other instances."""
     one, two, three = await start("one"), await start("two"), await start("three")
     await one.watches.watch(one.watcher("alice"), ["bob"])
@@ -236,7 +239,8 @@ async def test_an_instance_that_ends_is_gone_at_once(start: Start, redis: Redis)
     for ending in (two, three):
         await ending.stop()
         await ending.lease.leave()
-    living = await InstanceRegistry(redis).instances()
+    async with pipe_to(valkey_url) as pipe:
+        living = await InstanceRegistry(pipe).instances()
     assert [each["instance_id"] for each in living] == [one.lease.instance]
     assert await redis.hexists(keys.PRESENCE.about, two.lease.instance) == 0
     await eventually(lambda: one.states("bob") == ["online", "offline"])

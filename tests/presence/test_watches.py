@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.domain.changes import Changes
 from rts_server.engine.packets import Encoded
-from rts_server.persistence.user_rooms import UserRooms
+from rts_server.persistence.user_rooms import LEFT_A_ROOM, UserRooms
 from rts_server.presence import watches
 from rts_server.presence.scripts import PresenceState
-from rts_server.presence.watches import REMOVED_FROM_ROOM, ShareRoom
+from rts_server.presence.watches import ShareRoom
 from tests.helpers.waiting import eventually
 from tests.presence.instance import Start
 
@@ -57,9 +57,9 @@ async def test_changes_are_held_back_until_the_shared_room_is_confirmed(
 
     monkeypatch.setattr(one.watches, "_share_room", slow)
     friends.discard(frozenset(("alice", "bob")))
-    one.watches.on_publish("bob", REMOVED_FROM_ROOM)
+    one.watches.on_publish("bob", LEFT_A_ROOM)
     await asked.wait()
-    one.watches.on_publish("carol", REMOVED_FROM_ROOM)  # of one room of several
+    one.watches.on_publish("carol", LEFT_A_ROOM)  # of one room of several
     for user_id in ("bob", "carol"):
         later = int(time.time() * 1000) + 60_000
         text = f'{{"v":{later},"state":"online","last":1,"text":""}}'
@@ -83,7 +83,7 @@ async def test_a_removal_during_a_check_is_not_undone_by_it(
         visible, asked = await ask(user_id, others), asked + 1
         if asked == 1:
             friends.discard(frozenset(("alice", "bob")))
-            one.watches.on_publish("bob", REMOVED_FROM_ROOM)
+            one.watches.on_publish("bob", LEFT_A_ROOM)
             await eventually(lambda: "bob" not in watcher.targets)
         return visible
 
@@ -187,7 +187,7 @@ async def announced_without_publish(redis: Redis, user_id: str) -> None:
     """A user is online, and the publish is lost."""
     now_ms = int(time.time() * 1000)
     fields: list[str | int] = ["state", "online", "v", now_ms + 60_000, "last", 5]
-    await redis.hset(keys.PRESENCE_USERS + user_id, items=fields)
+    await redis.hset(keys.PRESENCE.users + user_id, items=fields)
     await redis.zadd(keys.PRESENCE.recent, {user_id: now_ms})
 
 

@@ -15,6 +15,8 @@ from rts_server.persistence.recent_changes import RecentChanges
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.subscription_handlers import SubscriptionHandlers
 from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.redis_client.pipeline import CommandPipe
+from rts_server.redis_client.servers import RedisServers
 from rts_server.views.snapshots import SnapshotReader
 from tests.helpers import waiting
 
@@ -24,9 +26,15 @@ LINGER = 0.03
 class Instance:
     """Subscriptions and the listeners behind them."""
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis | CommandPipe,
+        servers: RedisServers | None = None,
+    ) -> None:
         self.notices: list[bytes] = []
         self.changes: list[tuple[str, str, str]] = []
+        self.left: list[set[str]] = []
         self._changes = waiting.Changes()
         self.until, self.notify = self._changes.until, self._changes.notify
         self.reads = SnapshotReader(redis)
@@ -34,6 +42,7 @@ class Instance:
         self.missed: list[Changes | None] = []
         handlers = SubscriptionHandlers(
             on_notices=self.notices.append,
+            on_left=self.left.append,
             room_added=self._added,
             room_removed=self._removed,
             rooms_changed=self._compare,
@@ -41,7 +50,7 @@ class Instance:
             on_missed=self._miss,
         )
         self.subscriptions = Subscriptions(
-            settings, redis, self.reads, instance_id="me", handlers=handlers
+            settings, redis, self.reads, instance_id="me", handlers=handlers, servers=servers
         )
 
     def _miss(self, changes: Changes | None) -> None:

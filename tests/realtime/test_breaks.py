@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rts_server import keys
 from rts_server.persistence.recent_changes import RecentChanges
+from rts_server.realtime.canary import Canary
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.script import APPEND
 from tests.helpers.bench import Bench, append, message
@@ -53,7 +54,9 @@ async def test_after_a_break_what_changed_in_it_is_repaired(
     for room_id, replay in (await instance.subscriptions.join(alice, [one, other], {})).items():
         assert replay.start is not None
         instance.subscriptions.go_live(alice, room_id, replay.start)
-    await eventually(lambda: instance.subscriptions.canary.heard_until > 0)
+    canary = instance.subscriptions.canary
+    assert isinstance(canary, Canary)
+    await eventually(lambda: canary.heard_until > 0)
     for room_id in (one, other):
         await append_without_publish(bench, message(room_id, "alice"))
     await RecentChanges(bench.redis).note([one, "strange"], [("strange", "bob"), ("any", "eve")])

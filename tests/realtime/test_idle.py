@@ -29,10 +29,9 @@ class Generations:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def generation(self) -> str:
+    async def losses(self) -> None:
         """Ask Redis once."""
         await self._redis.get("generation")
-        return "same"
 
     async def recover(self, positions_of: Mapping[str, set[Position]]) -> set[str]:
         """Never called."""

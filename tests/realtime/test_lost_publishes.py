@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any, Self, cast
 
 import pytest
@@ -13,6 +14,7 @@ from rts_server.domain.changes import Changes
 from rts_server.realtime import lost_publishes
 from rts_server.realtime.lost_publishes import LostPublishes
 from rts_server.realtime.room_feed import RoomFeed
+from rts_server.redis_client.slots import slot_of
 from rts_server.runtime.tasks import Tasks
 from tests.helpers.waiting import eventually
 
@@ -36,11 +38,12 @@ class Heads:
     async def __aexit__(self, *_: object) -> None:
         return None
 
-    def hmget(self, key: str, *fields: str) -> None:
+    def execute_command(self, name: bytes, key: str, *fields: str) -> None:
         """Ask for fields of a hash."""
+        assert name == b"HMGET"
         self._questions.append(key)
 
-    async def execute(self) -> list[tuple[Any, Any]]:
+    async def execute(self, raise_on_error: bool) -> list[tuple[Any, Any]]:
         """Answer: the head is ahead by one."""
         self.asked += self._questions
         return [(b"1", b"9") for _ in self._questions]
@@ -73,6 +76,7 @@ class Break:
         self.changes: Changes | None = None
         self.failures = 0
         self.asked: list[float] = []
+        self.partitions: list[Collection[int] | None] = []
         self.missed: list[Changes | None] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -84,17 +88,18 @@ class Break:
             start_task=self.tasks.keep,
         )
 
-    async def _since(self, seconds: float) -> Changes | None:
+    async def _since(self, seconds: float, partitions: Collection[int] | None) -> Changes | None:
         self.asked.append(seconds)
+        self.partitions.append(partitions)
         await self.gate.wait()
         if self.failures:
             self.failures -= 1
             raise ConnectionError
         return self.changes
 
-    def resumed(self, seconds_ago: float) -> None:
+    def resumed(self, seconds_ago: float, slots: Collection[int] | None = None) -> None:
         """Have the link again; something was missed since then."""
-        self.publishes.resumed(asyncio.get_running_loop().time() - seconds_ago)
+        self.publishes.resumed(asyncio.get_running_loop().time() - seconds_ago, slots)
 
 
 @pytest.fixture
@@ -145,3 +150,32 @@ async def test_a_break_during_the_repair_of_another_one_is_repaired_with_it(brok
     await eventually(lambda: broken.missed)
     assert min(broken.asked) >= 50.0
     assert (len(broken.asked), len(broken.missed)) == (2, 1)
+
+
+async def test_after_a_break_of_some_slots_their_rooms_alone_are_compared(broken: Break) -> None:
+    """Whatever is known of it; what changed for users is asked of all primaries."""
+    partition = keys.partition("room-2")
+    slots = {slot_of(keys.room("room-2").head), slot_of("user")}
+    broken.resumed(float("inf"), slots)
+    await eventually(lambda: broken.missed)
+    assert broken.partitions == [{partition}, None]
+    assert broken.heads.asked == [keys.room("room-2").head]
+
+
+async def test_breaks_of_several_slots_are_one(broken: Break) -> None:
+    """And with one of all, it is one of all."""
+    broken.gate.clear()
+    rooms = ("room-1", "room-2")
+    for room_id in rooms:
+        broken.resumed(float("inf"), {slot_of(keys.room(room_id).head)})
+    broken.gate.set()
+    await eventually(lambda: broken.missed)
+    assert {keys.room(room_id).head for room_id in rooms} == set(broken.heads.asked)
+    broken.missed.clear()
+    broken.heads.asked.clear()
+    broken.gate.clear()
+    broken.resumed(float("inf"), {slot_of(keys.room("room-1").head)})
+    broken.resumed(float("inf"))
+    broken.gate.set()
+    await eventually(lambda: broken.missed)
+    assert set(broken.heads.asked) == {keys.room(room_id).head for room_id in ROOMS}

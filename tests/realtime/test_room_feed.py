@@ -255,14 +255,14 @@ async def test_ephemeral_events_wait_for_the_head_they_were_published_at() -> No
     stage = Stage()
     gone, stays = await stage.listen(), await stage.listen()
     stage.log.remove(gone.listener.user_id)
-    text = '{"type":"room.state","data":{},"epoch":1,"offset":1}'
+    text = '{"type":"message.status","data":{},"epoch":1,"offset":1}'
     written: dict[str, list[str]] = {"gone": [], "stays": []}
     gone.listener.write = lambda packet: written["gone"].append(packet.data)
     stays.listener.write = lambda packet: written["stays"].append(packet.data)
-    stage.room.on_publish(PublishedEvent((1, 1), "room.state", text, durable=False))
+    stage.room.on_publish(PublishedEvent((1, 1), "message.status", text, durable=False))
     await stage.rest()
-    assert [("room.state" in data) for data in written["gone"]] == [False]
-    assert [("room.state" in data) for data in written["stays"]] == [False, True]
+    assert [("message.status" in data) for data in written["gone"]] == [False]
+    assert [("message.status" in data) for data in written["stays"]] == [False, True]
 
 
 async def test_redis_away_during_a_repair_only_delays_it() -> None:

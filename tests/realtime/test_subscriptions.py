@@ -14,7 +14,8 @@ from rts_server import keys
 from rts_server.config import Settings
 from rts_server.domain.size_limits import SizeLimits
 from rts_server.realtime.sequence import position_of
-from rts_server.roomlog.member_events import member_removed
+from rts_server.roomlog.member_events import member_removed, member_updated
+from rts_server.roomlog.room_events import settings_changed
 from rts_server.runtime.lazy_event import LazyEvent
 from tests.helpers.bench import Bench, message
 from tests.realtime.instance import LINGER, Instance, seqs
@@ -269,6 +270,50 @@ async def test_a_removal_in_the_log_is_announced_without_the_users_message(
     await instance.until(lambda: bool(instance.changes))
     assert instance.changes == [("removed", "bob", room_id)]
     assert [e["type"] for e in events] == ["member.removed"]
+    assert instance.left == [{"bob"}]  # watches are checked from here on (A2)
+
+
+async def test_settings_reach_the_devices_of_their_user(instance: Instance, bench: Bench) -> None:
+    """And no others; one whose session opens gets them behind `session.ready` (D4)."""
+    room_id = await bench.group("alice", "bob")
+    opening, later = instance.socket("bob")
+    opening.ready = LazyEvent()
+    (alice, others), (bob, events) = instance.socket("alice"), instance.socket("bob")
+    for listener in (opening, alice, bob):
+        await instance.subscriptions.add_listener(listener)
+        replay = (await instance.subscriptions.join(listener, [room_id], {}))[room_id]
+        assert replay.start is not None
+        if listener is not opening:
+            instance.subscriptions.go_live(listener, room_id, replay.start)
+    bob.rooms[room_id].in_totals = True
+    await bench.append(settings_changed(room_id, "bob", {"muted": True}))
+    await instance.until(lambda: bool(events))
+    assert [(e["type"], e["data"]["muted"]) for e in events] == [("room.state", True)]
+    assert not bob.rooms[room_id].in_totals
+    assert (others, later) == ([], [])
+    opening.mark_ready()
+    assert later == events
+
+
+async def test_a_room_comes_back_before_the_message_that_brings_it(
+    instance: Instance, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the room's events, so that no gap is seen and nothing is read."""
+    room_id = await bench.group("alice", "bob")
+    bob, events = instance.socket("bob")
+    await instance.subscriptions.add_listener(bob)
+    replay = (await instance.subscriptions.join(bob, [room_id], {}))[room_id]
+    assert replay.start is not None
+    instance.subscriptions.go_live(bob, room_id, replay.start)
+    monkeypatch.delattr(type(instance.reads), "events_since")
+    await bench.append(settings_changed(room_id, "bob", {"hidden": True}))
+    await bench.append(message(room_id, "alice"))
+    await bench.append(member_updated(room_id, "alice", "bob", "admin"))
+    await instance.until(lambda: "member.updated" in [e["type"] for e in events])
+    told = [(e["type"], e["data"].get("hidden"), e["data"].get("role")) for e in events]
+    assert told[0] == ("room.state", True, "member")
+    assert told[1:3] == [("room.state", False, "member"), ("message.new", None, None)]
+    assert told[3] == ("room.state", False, "admin")
 
 
 async def test_a_session_that_is_opening_does_not_delay_the_check_of_others(

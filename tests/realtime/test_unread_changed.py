@@ -87,6 +87,26 @@ async def test_totals_are_written_without_a_read(instance: Instance) -> None:
     assert instance.reads == []
 
 
+async def test_what_changed_before_a_connection_joins_receipts_is_written_then(
+    instance: Instance,
+) -> None:
+    """Once for each room, and to that connection only."""
+    alice, other = instance.device("alice", a=3, b=1), instance.device("alice", a=3, b=1)
+    alice.namespaces.discard("/receipts")
+    for room_id in "aab":
+        instance.unread.write_soon(alice, room_id)
+        await eventually(lambda: not instance.unread._due)
+    instance.unread.receipts_joined("alice")
+    assert alice.unwritten == {"a", "b"}
+    assert (instance.told, other.unwritten) == ([], None)
+    alice.namespaces.add("/receipts")
+    for _ in range(2):
+        instance.unread.receipts_joined("alice")
+    await instance.changes.until(lambda: len(instance.told) == 2)
+    assert {one["room_id"] for one in instance.told} == {"a", "b"}
+    assert alice.unwritten is None
+
+
 async def test_a_room_in_doubt_is_read_once_and_no_other(instance: Instance) -> None:
     """Of two hundred rooms of a user only the one whose events were missed costs a script."""
     alice = instance.device("alice", **{f"r{n}": 1 for n in range(200)})

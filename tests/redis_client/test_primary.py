@@ -11,14 +11,12 @@ import pytest
 from redis import Redis as Blocking
 from redis.exceptions import RedisError, ResponseError
 
-from rts_server.config import Settings
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.redis_client.primary import Primary
+from rts_server.redis_client.servers import pool
 from rts_server.redis_client.transport import NOT_PRIMARY_CODES, NotPrimary, error_of_reply
-from rts_server.services import connect, pool
 from tests.helpers import valkey
-from tests.helpers.proxy import Proxy
-from tests.helpers.valkey import place
+from tests.helpers.valkey import connect
 from tests.helpers.waiting import eventually
 
 NOWHERE = ("127.0.0.1", "1")
@@ -36,11 +34,8 @@ class Links:
 
     def __init__(self, url: str) -> None:
         self.primary = Primary()
-        settings = Settings(redis_url=url)
-        self.redis = connect(settings, 4, self.primary)
-        self.pipes = [
-            RedisPipeline(pool(settings, 1, 0, self.primary), self.primary) for _ in ("one", "two")
-        ]
+        self.redis = connect(url, 4, self.primary)
+        self.pipes = [RedisPipeline(pool(url, self.primary), self.primary) for _ in ("one", "two")]
 
     async def ids(self) -> list[int]:
         """Return the client id of each connection, as Redis counts them."""
@@ -132,21 +127,6 @@ async def test_unblocked_closes_the_connection_of_a_blocking_read(
         await reading
     make_fit(server)
     assert not set(before) & set(await links.ids())
-
-
-async def test_a_pooled_command_is_repeated_at_the_new_primary(server: str, tmp_path: Path) -> None:
-    """Callers that use only the pool do not notice a failover."""
-    with valkey.running(tmp_path) as other:
-        async with Proxy(place(server)) as proxy:
-            redis = connect(Settings(redis_url=f"redis://127.0.0.1:{proxy.port}/0"), 4)
-            assert await redis.set("a", "before")
-            proxy.target = place(other)
-            make_unfit(server, "READONLY")
-            assert await redis.set("a", "after")
-            async with redis.pipeline(transaction=False) as pipe:
-                pipe.get("a")
-                assert await pipe.execute() == [b"after"]
-            await redis.aclose()
 
 
 def test_other_error_replies_keep_their_exception() -> None:

@@ -18,7 +18,7 @@ from rts_server.redis_client.transport import NotPrimary
 from rts_server.tools.dev.valkey import Valkey
 from rts_server.tools.dev.valkey_cluster import ValkeyCluster
 from tests.helpers import valkey
-from tests.helpers.valkey import ask
+from tests.helpers.valkey import ask, give_slot, name_of, owner_says
 from tests.helpers.waiting import PATIENCE, eventually
 
 SLOT = slot_of("{moving}")
@@ -37,31 +37,9 @@ def another(cluster: ValkeyCluster, node: Valkey) -> Valkey:
     return next(one for one in cluster.primaries if one is not node)
 
 
-def name_of(node: Valkey) -> str:
-    return str(ask(node, "CLUSTER MYID").decode())
-
-
 def redirects(cluster: ValkeyCluster, code: str) -> int:
     found = [ask(node, "INFO", "errorstats") for node in cluster.primaries]
     return sum(one.get(f"errorstat_{code}", {}).get("count", 0) for one in found)
-
-
-async def give(cluster: ValkeyCluster, there: Valkey) -> None:
-    """Move the slot as operators do, and wait until all primaries know."""
-    here = next(node for node in cluster.primaries if _owner_says(node) == node.port)
-    if here is not there:
-        ask(here, "CLUSTER MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", name_of(there))
-    await eventually(lambda: _all_say(cluster, there))
-
-
-def _all_say(cluster: ValkeyCluster, there: Valkey) -> bool:
-    return all(_owner_says(node) == there.port for node in cluster.primaries)
-
-
-def _owner_says(node: Valkey) -> int:
-    """Return the port of the slot's owner as a node has it, 0 if it has none."""
-    spans = ask(node, "CLUSTER SLOTS")
-    return next((at[1] for low, high, at, *_ in spans if low <= SLOT <= high), 0)
 
 
 @asynccontextmanager
@@ -77,7 +55,20 @@ async def moving(cluster: ValkeyCluster) -> AsyncIterator[tuple[Valkey, Valkey]]
         for node in (here, there):
             ask(node, "FLUSHALL")
             ask(node, "CLUSTER SETSLOT", SLOT, "STABLE")
-        await give(cluster, here)
+        await give_slot(cluster, SLOT, here)
+
+
+async def test_a_command_without_a_key_goes_where_the_one_before_it_went(
+    shards: ShardedPipeline, cluster: ValkeyCluster
+) -> None:
+    """So that what is asked of a server behind reads of its keys is asked of that server."""
+    names = [f"key{n}" for n in range(40)]
+    asked = [one for name in names for one in (("GET", name), ("INFO", "server"))]
+    told = (await shards.execute_commands(asked))[1::2]
+    ports = [owner(cluster, slot_of(name)).port for name in names]
+    assert len(set(ports)) == 3
+    assert all(b"tcp_port:%d\r" % port in info for port, info in zip(ports, told, strict=True))
+    assert await shards.execute_commands([]) == []
 
 
 async def test_commands_reach_the_primary_of_their_keys(
@@ -117,7 +108,7 @@ async def test_a_slot_that_moved_is_followed(
     here = owner(cluster)
     there = another(cluster, here)
     assert await shards.execute_command("INCR", "{moving}n") == 1
-    await give(cluster, there)
+    await give_slot(cluster, SLOT, there)
     before = redirects(cluster, "MOVED")
     try:
         assert await shards.execute_command("INCR", "{moving}n") == 2
@@ -125,7 +116,7 @@ async def test_a_slot_that_moved_is_followed(
         assert await shards.execute_command("INCR", "{moving}n") == 3
         assert redirects(cluster, "MOVED") == before + 1
     finally:
-        await give(cluster, here)
+        await give_slot(cluster, SLOT, here)
 
 
 async def test_each_command_is_executed_once_while_its_slot_moves(
@@ -138,13 +129,13 @@ async def test_each_command_is_executed_once_while_its_slot_moves(
     ask(here, "CLUSTER MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", name_of(there))
     told: list[object] = []
     try:
-        while _owner_says(here) == here.port or len(told) < 1_000:
+        while owner_says(here, SLOT) == here.port or len(told) < 1_000:
             told += await gathered(
                 *(shards.execute_command("INCR", "{moving}n") for _ in range(50))
             )
         assert sorted(told, key=repr) == sorted(range(1, len(told) + 1), key=repr)
     finally:
-        await give(cluster, here)
+        await give_slot(cluster, SLOT, here)
 
 
 async def test_what_has_moved_already_is_asked_for_there(
@@ -210,7 +201,7 @@ async def test_a_slot_that_nobody_serves_fails_alone(
         assert await _client_id(shards, mine) == client
     finally:
         ask(here, "CLUSTER ADDSLOTS", SLOT)
-        await give(cluster, here)
+        await give_slot(cluster, SLOT, here)
     await eventually(lambda: _is_served(shards))
 
 

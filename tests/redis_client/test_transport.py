@@ -11,13 +11,13 @@ import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from rts_server.config import Settings
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.redis_client.connection import RedisConnection
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.redis_client.primary import Primary
-from rts_server.services import connect, pool
+from rts_server.redis_client.servers import pool
 from tests.helpers.hangups import hanging_up
+from tests.helpers.valkey import connect
 from tests.helpers.waiting import PATIENCE, eventually
 
 ASKED = 60
@@ -27,7 +27,7 @@ Scenario = Callable[[str], Awaitable[None]]
 
 async def by_pool(url: str) -> None:
     """Run a command on a pooled connection."""
-    redis = connect(Settings(redis_url=url), 4)
+    redis = connect(url, 4)
     for _ in range(ASKED):
         with pytest.raises((RedisError, OSError)):
             await redis.ping()
@@ -36,7 +36,7 @@ async def by_pool(url: str) -> None:
 
 async def by_link(url: str) -> None:
     """Open a RedisConnection, and wait until it is gone."""
-    links = pool(Settings(redis_url=url), 1, 0, Primary())
+    links = pool(url, Primary())
     for _ in range(ASKED):
         try:
             link = await RedisConnection.open(links, lambda reply: None)
@@ -48,7 +48,7 @@ async def by_link(url: str) -> None:
 
 async def by_pipe(url: str) -> None:
     """Run a command on a pipeline."""
-    pipe = RedisPipeline(pool(Settings(redis_url=url), 1, 0, Primary()))
+    pipe = RedisPipeline(pool(url, Primary()))
     for _ in range(ASKED):
         with pytest.raises((RedisError, OSError)):
             await pipe.execute_command("PING")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from redis.asyncio import ConnectionPool, Redis
 
+from rts_server.redis_client.pipeline import RedisPipeline
 from tests.helpers import aws
 from tests.relay.queues import CURSORS, MESSAGES, ROOMS
 
@@ -31,3 +33,11 @@ def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield client
     client.close()
     server.stop()
+
+
+@pytest.fixture
+async def pipe(redis: Redis, valkey_url: str) -> AsyncIterator[RedisPipeline]:
+    """Return a pipe to an empty Redis."""
+    made = RedisPipeline(ConnectionPool.from_url(valkey_url, protocol=2))
+    yield made
+    await made.close()

@@ -32,14 +32,16 @@ def post() -> Post:
 
 
 @pytest.fixture
-def flush(redis: Redis, post: Post) -> CursorFlush:
+def flush(pipe: CommandPipe, post: Post) -> CursorFlush:
     """The flush of all partitions, of which each has rung."""
-    return flush_of(redis, post)
+    return flush_of(pipe, post)
 
 
-def flush_of(redis: Redis | CommandPipe, post: Post) -> CursorFlush:
+def flush_of(redis: CommandPipe, post: Post) -> CursorFlush:
     queue = SqsQueue(cast(SqsEndpoint, post), CURSORS)
-    made = CursorFlush(redis, queue, 2, lambda: range(keys.PARTITIONS), again=AGAIN)
+    made = CursorFlush(
+        redis, queue, asyncio.Semaphore(2), lambda: range(keys.PARTITIONS), again=AGAIN
+    )
     for partition in range(keys.PARTITIONS):
         made.ring(partition)
     return made
@@ -200,7 +202,7 @@ async def test_changes_of_members_do_not_wait_behind_cursors(
     log = OutboxLog(redis)
     async with relay_on(redis, relay_lease=1.0) as one:
         task = asyncio.create_task(one.run_forever())
-        await eventually(lambda: len(waiting) == relay.CURSOR_QUEUE_SLOTS)
+        await eventually(lambda: len(waiting) == cursor_flush.CURSOR_QUEUE_SLOTS)
         sent = [await log.add(f"room-{n}", "r") for _ in range(3) for n in range(50)]
         await eventually(lambda: len(post.sent) == len(sent))
         assert {url for url, _ in post.batches} == {ROOMS}

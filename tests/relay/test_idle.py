@@ -12,7 +12,7 @@ from rts_server import keys
 from rts_server.relay import cursor_flush, outbox_reader, quiet_heads, relay
 from rts_server.relay.turns import PARTITIONS_PER_TURN
 from tests.helpers.post import Post
-from tests.helpers.relays import relay_on
+from tests.helpers.relays import only_shard, relay_on
 from tests.helpers.waiting import eventually
 from tests.relay.outbox_log import OutboxLog
 
@@ -46,7 +46,7 @@ async def test_an_idle_relay_costs_the_same_however_many_rooms_there_are(
         running = asyncio.create_task(one.run_forever())
         await eventually(lambda: len(post.sent) == rooms)
         await eventually(log.empty)
-        await eventually(lambda: not one._quiet_heads._rooms._noted)
+        await eventually(lambda: not only_shard(one)._quiet_heads._rooms._noted)
         before = await calls(redis)
 
         async def renewed() -> bool:

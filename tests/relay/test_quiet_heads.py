@@ -15,6 +15,7 @@ from rts_server import keys
 from rts_server.persistence import outbox
 from rts_server.persistence.recent_changes import RecentChanges
 from rts_server.persistence.user_rooms import UserRooms
+from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.relay import quiet_heads
 from rts_server.relay.quiet_heads import QuietHeads
 from rts_server.runtime.tasks import cancelled
@@ -33,11 +34,11 @@ def entry(room_id: str, position: str, *users: list[str]) -> outbox.Entry:
 
 
 @pytest.fixture
-def heads(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> QuietHeads:
+def heads(pipe: RedisPipeline, monkeypatch: pytest.MonkeyPatch) -> QuietHeads:
     """Heads of rooms that are quiet for a tenth of a second."""
     monkeypatch.setattr(quiet_heads, "QUIET_SECONDS", 0.1)
     monkeypatch.setattr(quiet_heads, "PUBLISH_SECONDS", 0.01)
-    return QuietHeads(redis, RecentChanges(redis), UserRooms(redis))
+    return QuietHeads(pipe, RecentChanges(pipe), UserRooms(pipe))
 
 
 class Ear:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.relay import outbox_reader, quiet_heads, relay
 from tests.helpers.post import Post
-from tests.helpers.relays import relay_on
+from tests.helpers.relays import only_shard, relay_on
 from tests.helpers.waiting import eventually
 from tests.relay.outbox_log import OutboxLog
 
@@ -44,7 +44,7 @@ async def test_messages_share_what_the_relay_does(
     async with relay_on(redis, canary_interval=60.0) as one:
         running = asyncio.create_task(one.run_forever())
         await eventually(log.empty)
-        await one._ack_processor.wait_idle()
+        await only_shard(one)._ack_processor.wait_idle()
         sent = await calls(redis) - before
         one.stop()
         await running

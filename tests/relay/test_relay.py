@@ -19,12 +19,13 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config_loading import load
-from rts_server.redis_client.pipeline import results_of
+from rts_server.realtime.subscriber import Subscriber
+from rts_server.redis_client.pipeline import replies_to
 from rts_server.relay import ack_processor, outbox_reader, quiet_heads, relay, room_queues
 from rts_server.relay.relay import Relay
 from tests.helpers import aws
 from tests.helpers.post import Message, Post
-from tests.helpers.relays import relay_on
+from tests.helpers.relays import only_shard, relay_on
 from tests.helpers.waiting import PATIENCE, eventually, promised
 from tests.relay.outbox_log import OutboxLog
 from tests.relay.queues import MESSAGES, ROOMS, received
@@ -222,13 +223,15 @@ async def test_heads_are_published_while_sqs_is_away_and_memory_is_full(
 
 def has_read_all(one: Relay) -> bool:
     """Whether the relay waits for the doorbell of all partitions."""
-    listening = one._doorbell._subscriber.state.confirmed > keys.PARTITIONS
-    return listening and not one._reader._rung
+    subscriber = one._doorbell._subscriber
+    assert isinstance(subscriber, Subscriber)
+    listening = subscriber.state.confirmed > keys.PARTITIONS
+    return listening and not only_shard(one)._reader._rung
 
 
 def held(one: Relay) -> set[int]:
     """The partitions of a relay."""
-    return set(one._reader.partitions)
+    return set(one.partitions())
 
 
 async def test_relays_share_the_partitions(redis: Redis, post: Post) -> None:
@@ -258,7 +261,7 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
     )
 
     async def leased() -> bool:
-        return bool(await redis.exists(keys.partition_lease(0)))
+        return bool(await redis.exists(keys.group_lease(0)))
 
     sent = await log.many("r", 30)
     await eventually(leased)
@@ -304,8 +307,8 @@ async def test_entries_of_another_redis_are_dropped(
         await redis.flushall()
         await redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
         fresh = await log.many("r", 5)
-        identity = one._identity
-        await eventually(lambda: one._identity != identity)
+        identity = only_shard(one)._identity
+        await eventually(lambda: only_shard(one)._identity != identity)
         post.away = False
         await eventually(log.empty)
     assert post.bodies("r") == fresh
@@ -338,7 +341,7 @@ async def test_failures_of_the_relays_loops_are_counted_and_repeated(
     """A read and a deletion that fail show in `rts_loop_failures_total`, and are made again."""
 
     async def fail_once(*given: Any) -> Any:
-        monkeypatch.setattr(ack_processor, "results_of", results_of)
+        monkeypatch.setattr(ack_processor, "replies_to", replies_to)
         raise RuntimeError("the handler is closed")
 
     before = failures("outbox"), failures("outbox deletion")
@@ -347,7 +350,7 @@ async def test_failures_of_the_relays_loops_are_counted_and_repeated(
         await redis.client_kill_filter(_type="normal", skipme=True)
         await redis.connection_pool.disconnect()
         await eventually(lambda: failures("outbox") > before[0])
-        monkeypatch.setattr(ack_processor, "results_of", fail_once)
+        monkeypatch.setattr(ack_processor, "replies_to", fail_once)
         body = await log.add("r")
         await eventually(log.empty)
     assert failures("outbox deletion") == before[1] + 1

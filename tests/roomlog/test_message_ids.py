@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from redis.asyncio import Redis
 
@@ -21,7 +20,6 @@ from tests.helpers.bench import Bench, message
 from tests.helpers.client_ids import uuid7
 from tests.helpers.deployed import Deployed
 from tests.helpers.waiting import PATIENCE
-from tests.roomlog.previous_request import previous_call, previous_script
 
 WINDOW = 0.3
 
@@ -322,27 +320,28 @@ async def test_a_filter_lives_as_long_as_messages_come(bench: Bench) -> None:
     assert await bench.redis.pttl(f"{room.prefix}ids") > ms(bench.settings.idempotency_ttl)
 
 
-async def test_ids_that_the_release_before_noted_are_looked_up(bench: Bench) -> None:
-    """It writes another filter, and finds none of its layout here: it asks the archive, too."""
+async def test_the_filters_hold_where_the_release_before_wrote(bench: Bench) -> None:
+    """It also wrote `ids_seq`, which would have to move with the seq and so goes (R6)."""
     room_id = await bench.group("alice")
     await bench.append(message(room_id, "alice", "a"))
-    old = previous_script("ids", "append")
-    sent = previous_call(message(room_id, "alice", "old"), bench.settings)
-    assert (await old.evaluate(bench.redis, *sent))[0] == b"ok"
-    assert [await seen(bench, room_id, one) for one in ("a", "old", "new")] == ["unknown"] * 3
-    request = replace(message(room_id, "alice", "b"), check_archive=True)
-    text = orjson.loads(str(previous_call(request, bench.settings)[1][0]))
-    text["check_archive"] = True
-    names = previous_call(request, bench.settings)[0]
-    await bench.redis.hset(keys.room(room_id).head, "ids_until", 0)
-    reply = await old.evaluate(bench.redis, names, [orjson.dumps(text).decode()])
-    assert (reply[0], reply[3]) == (b"ask", b"unknown")
-    assert await bench.outcome(message(room_id, "alice", "b")) == "ok"
-    assert await seen(bench, room_id, "b") == "unknown"
-    head = await bench.head(room_id)
-    fill = room_script(LUA / "ids.lua", LUA / "ids_fill.lua")
-    ids = [(keys.message_id(room_id, "alice", one), n + 1) for n, one in enumerate(("a", "old"))]
-    args = [head[b"ids"].decode(), 1, *(value for pair in ids for value in pair)]
-    assert await fill.evaluate(bench.redis, keys.room(room_id).script_keys, args) == 1
-    found = [await seen(bench, room_id, one) for one in ("a", "old", "b", "new")]
+    room = keys.room(room_id)
+    filters = (await bench.head(room_id))[b"ids"]
+    await bench.redis.hset(room.head, "ids_seq", 1)
+    await bench.append(message(room_id, "alice", "b"))
+    assert b"ids_seq" not in await bench.head(room_id)
+    await bench.append(message(room_id, "alice", "c"))
+    assert (await bench.head(room_id))[b"ids"] == filters
+    found = [await seen(bench, room_id, one) for one in ("a", "b", "c", "new")]
     assert found == ["known", "known", "known", "new"]
+
+
+async def test_filters_that_miss_ids_are_begun_anew(bench: Bench) -> None:
+    """A release that did not know them appended since `ids_seq`: the archive is asked."""
+    room_id = await bench.group("alice")
+    await bench.append(message(room_id, "alice", "a"))
+    await bench.append(message(room_id, "alice", "missed"))
+    await bench.redis.hset(keys.room(room_id).head, "ids_seq", 1)
+    assert await seen(bench, room_id, "a") == "unknown"
+    await bench.append(message(room_id, "alice", "b"))
+    assert [await seen(bench, room_id, one) for one in ("a", "b")] == ["unknown"] * 2
+    assert (await bench.head(room_id))[b"ids"].split()[:2] == [b"2", b"0"]

@@ -8,7 +8,7 @@ from rts_server import keys
 from rts_server.roomlog import recorded as module
 from rts_server.roomlog.pending import PendingAppend
 from rts_server.roomlog.recorded import RecordedDurability
-from tests.helpers.bench import Bench, message
+from tests.helpers.bench import Bench, failed, message
 from tests.helpers.redis_commands import scripts_run
 from tests.roomlog.fakes import pending_append
 
@@ -27,7 +27,7 @@ async def test_redis_has_an_append_pending_queued_failed_or_lost(bench: Bench) -
     assert await recorded() == b"pending"
     await bench.redis.delete(keys.room(room_id).outbox)
     assert await recorded() == b"queued"
-    await bench.redis.hset(idem, "failed", 1)
+    await bench.append(failed(room_id, request.request_id, 1))
     assert await recorded() == b"failed"
     await bench.redis.delete(keys.room(room_id).members)
     assert await recorded() == b"lost"

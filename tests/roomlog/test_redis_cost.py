@@ -26,7 +26,7 @@ async def counted(bench: Bench) -> Counter[str]:
 @pytest.mark.parametrize(
     ("state", "most"), [("plain", 21.1), ("with a failed message", 23.1), ("with typing", 22.1)]
 )
-async def test_a_message_is_one_script_and_at_most_21_commands(
+async def test_a_message_is_one_script_and_at_most_20_commands(
     bench: Bench, state: str, most: float
 ) -> None:
     """Also when its sender has unread messages, and with the trimming of a full log. What a room

@@ -9,6 +9,7 @@ import pytest
 
 from rts_server import keys
 from rts_server.domain.position import Position
+from rts_server.roomlog.first_result import read_first_result
 from rts_server.roomlog.member_events import member_added
 from rts_server.roomlog.message_events import message_edited
 from rts_server.views.standings import StandingReader
@@ -157,8 +158,12 @@ async def test_the_result_of_a_request_goes_with_its_event(bench: Bench) -> None
     until = int((await bench.head(room_id))[b"ids_until"])
     assert until > 0
     await bench.trim(room_id)
+    left: Any
     (left,) = await bench.redis.keys(room.idem("*"))
-    assert await bench.redis.hget(left, "offset") == b"12"
+    request_id = left.decode().removeprefix(room.idem(""))
+    first = await read_first_result(bench.redis, room_id, request_id)
+    assert first is not None
+    assert first.offset == 12
     asked = replace(message(room_id, "alice", "m0"), check_archive=True)
     assert (await bench.append(asked, asked=False))[:4:3] == ["ask", b"known"]
     new = replace(message(room_id, "alice", "new"), check_archive=True)

@@ -8,6 +8,7 @@ import orjson
 
 from rts_server import keys
 from rts_server.domain.room import RoomSettings
+from rts_server.realtime.sequence import parse
 from rts_server.roomlog.member_events import member_added, member_left, member_renamed
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.views.snapshots import MemberView, SnapshotReader, for_member
@@ -42,14 +43,14 @@ async def test_settings_are_a_record_and_an_event_to_the_members_own_devices(ben
     room_id = await bench.group("alice", weird)
     head = await bench.head(room_id)
     async with bench.redis.pubsub() as channel:
-        await channel.subscribe(keys.user_channel(weird))
+        await channel.subscribe(keys.room_channel(room_id))
         assert await channel.get_message(timeout=PATIENCE) is not None
         assert await bench.outcome(settings(weird, room_id, muted=True)) == "ok"
         heard = await channel.get_message(timeout=PATIENCE)
     assert heard is not None
-    told = orjson.loads(heard["data"])
-    event = orjson.loads(told["text"])
-    assert (told["kind"], told["namespace"], told["type"]) == ("event", "/chat", event["type"])
+    told = parse(heard["data"])
+    assert (told.position, told.type, told.durable, told.to) == ((1, 2), "room.state", False, weird)
+    event = orjson.loads(told.text)
     assert event["data"] == {"muted": True, "hidden": False, "role": "member"}
     assert await bench.outcome(settings(weird, room_id, hidden=True)) == "ok"
     one, two = await records(bench, room_id)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rts_server.runtime.admission import (
     BUSY_DELAY_SECONDS,
+    BUSY_SESSIONS,
     INITIAL_LIMIT,
     MAX_RETRY_SECONDS,
     MAX_WAIT_SECONDS,
@@ -70,7 +71,7 @@ async def test_a_command_that_waits_too_long_is_refused() -> None:
     admission = at_limit(2)
     assert not await admission.enter()
     assert admission.in_progress == 2
-    assert not admission.refuses(0.0)
+    assert not admission.refuses(0.0, "sid")
 
 
 async def test_a_command_has_the_time_that_is_left_since_its_arrival() -> None:
@@ -78,12 +79,12 @@ async def test_a_command_has_the_time_that_is_left_since_its_arrival() -> None:
     admission = at_limit(2)
     waiting = asyncio.ensure_future(admission.enter())
     await asyncio.sleep(0)
-    assert admission.refuses(MAX_WAIT_SECONDS)
+    assert admission.refuses(MAX_WAIT_SECONDS, "sid")
     assert not await admission.enter(MAX_WAIT_SECONDS)
     admission.leave()
     assert await waiting
     admission.leave()
-    assert not admission.refuses(MAX_WAIT_SECONDS)
+    assert not admission.refuses(MAX_WAIT_SECONDS, "sid")
     assert await admission.enter(MAX_WAIT_SECONDS)
 
 
@@ -92,7 +93,7 @@ async def test_as_many_commands_may_wait_as_may_be_in_progress() -> None:
     admission = at_limit(2)
     waiting = [asyncio.ensure_future(admission.enter()) for _ in range(2)]
     await asyncio.sleep(0)
-    assert admission.refuses(0.0)
+    assert admission.refuses(0.0, "sid")
     refused = asyncio.ensure_future(admission.enter())
     await asyncio.sleep(0)
     assert refused.done()
@@ -123,10 +124,34 @@ def test_a_command_behind_one_that_waits_is_refused_below_the_limit_while_delays
     """Where they are short, the commands of the session wait for something else."""
     clock = Clock()
     clock.windows(1, BUSY_DELAY_SECONDS / 2)
-    assert not clock.admission.refuses(MAX_WAIT_SECONDS)
+    assert not clock.admission.refuses(MAX_WAIT_SECONDS, "sid")
     clock.windows(1, BUSY_DELAY_SECONDS)
-    assert clock.admission.refuses(MAX_WAIT_SECONDS)
-    assert not clock.admission.refuses(MAX_WAIT_SECONDS / 2)
+    assert clock.admission.refuses(MAX_WAIT_SECONDS, "sid")
+    assert not clock.admission.refuses(MAX_WAIT_SECONDS / 2, "sid")
+
+
+def test_many_sessions_whose_commands_wait_are_overload_although_delays_are_short() -> None:
+    """Each of them executes one command at a time; the next window knows it from its beginning, and
+    one in which no command waits forgets it."""
+    clock = Clock()
+    admission = clock.admission
+    clock.windows(1, FAST)
+    for _ in range(2):
+        refused = [admission.refuses(MAX_WAIT_SECONDS, f"{n}") for n in range(BUSY_SESSIONS)]
+        assert refused == [False] * (BUSY_SESSIONS - 1) + [True]
+        clock.windows(1, FAST)
+        assert admission.refuses(MAX_WAIT_SECONDS, "0")
+        assert not admission.refuses(MAX_WAIT_SECONDS / 2, "0")
+        clock.windows(2, FAST)
+
+
+def test_one_session_whose_commands_wait_is_no_overload_while_delays_are_short() -> None:
+    """However many they are."""
+    clock = Clock()
+    clock.windows(1, FAST)
+    assert not any(clock.admission.refuses(MAX_WAIT_SECONDS, "sid") for _ in range(100))
+    clock.windows(1, FAST)
+    assert not clock.admission.refuses(MAX_WAIT_SECONDS, "sid")
 
 
 def test_the_limit_shrinks_to_its_minimum_while_delays_are_long() -> None:

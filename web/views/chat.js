@@ -4,6 +4,7 @@ import { h } from "../dom.js";
 import { keyboard } from "../keyboard.js";
 import { t } from "../strings.js";
 import { detailsView } from "./details.js";
+import { notSentDialog } from "./not-sent.js";
 import { roomView } from "./room.js";
 import { sidebarView } from "./sidebar.js";
 import { toastsView } from "./toasts.js";
@@ -13,12 +14,14 @@ import { toastsView } from "./toasts.js";
 /** @param {App} app */
 export function chatView(app) {
   const root = h("main", { id: "chat" });
-  root.append(sidebarView(app), roomView(app), detailsView(app), toastsView(app));
+  // Beside the panes: on a telephone each of them may be hidden.
+  root.append(h("h1", { class: "spoken" }, t.chats), sidebarView(app), roomView(app), detailsView(app), toastsView(app));
   app.draws(() => {
     const { room, opening, details } = app.ui.value;
     root.dataset.pane = room || opening !== null ? (details && app.state?.room ? "details" : "room") : "rooms";
     badge(app.client.unread.value.total, app.user);
   });
+  document.addEventListener("not-sent", () => notSentDialog(app));
   keyboard(app);
   return root;
 }

@@ -1,8 +1,10 @@
 // @ts-check
 // Where one writes: a draft per room, files with a caption, answers and edits with a banner.
 import { h, icon, iconButton, onClick, update } from "../dom.js";
+import { isPicture } from "../files.js";
 import { bytes, cut } from "../format.js";
-import { t } from "../strings.js";
+import { readOnly, t } from "../strings.js";
+import { ChatError } from "../vendor/rts-chat.min.js";
 import { mentioned, suggestions } from "./mentions.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -22,10 +24,14 @@ class Composer {
   #sent;
   /** @type {Room | null} */
   #room = null;
+  /** @type {import("../opening.js").Opening | null} */
+  #opening = null;
   /** By room: why files were not taken, until the user has dismissed that. @type {Map<string, RefusedFile[]>} */
   #refused = new Map();
   #banner = h("div", { id: "banner" });
   #files = h("div", { id: "chosen" });
+  /** Of pictures among those that are shown; "" if the browser cannot draw one. @type {Map<File, string>} */
+  #thumbnails = new Map();
   #why = h("p", { class: "hint" });
   #input = h("input", { id: "files", type: "file", multiple: true, hidden: true, "aria-label": t.attach });
   #text = h("textarea", { name: "text", rows: 1, placeholder: t.message, "aria-label": t.message });
@@ -58,6 +64,7 @@ class Composer {
       dismiss: ({ dataset }) => this.#dismiss(Number(dataset.index)),
     });
     this.#takeFiles();
+    this.#files.addEventListener("error", ({ target }) => this.#noThumbnail(target), true);
     app.draws(() => this.#render());
   }
 
@@ -76,20 +83,44 @@ class Composer {
   }
 
   #render() {
-    const { room } = this.#app.ui.value;
-    const isNew = room !== this.#room;
+    const { room, opening } = this.#app.ui.value;
+    const isNew = room !== this.#room || opening !== this.#opening;
     this.#room = room;
+    this.#opening = opening;
     const state = room?.state.value;
-    const why = state?.frozen ? t.isFrozen : state?.role === "readonly" ? t.isReadonly : "";
+    const why = readOnly(state);
     this.#why.textContent = why;
     this.#row.hidden = Boolean(why);
-    this.#text.disabled = this.#attach.disabled = !room;
+    this.#endEdit();
+    this.#text.disabled = !room && !opening;
+    this.#attach.disabled = !room;
     this.#renderBanner();
     this.#renderFiles();
-    const composing = this.#composing;
-    this.#show((composing?.mode === "edit" ? composing.text : room?.draft.value) ?? "");
+    this.#show(this.#kept);
     // Afterwards: the pane of a first room is hidden until everything is drawn.
-    if (isNew && room && matchMedia("(hover: hover)").matches) this.#app.afterwards(() => this.#text.focus());
+    if (isNew && (room ?? opening) && matchMedia("(hover: hover)").matches) this.#app.afterwards(() => this.#text.focus());
+  }
+
+  /** A message that was deleted cannot be edited: what was typed goes on as a new one. */
+  #endEdit() {
+    const composing = this.#composing;
+    if (!this.#room || composing?.mode !== "edit" || !this.#isDeleted(composing.message)) return;
+    const { text = "", message } = composing;
+    this.#app.drafts.compose(this.#room.room_id, undefined);
+    if (text !== message.text) writeAnew(this.#app, this.#room, text);
+  }
+
+  /** Also one that was edited before a reload, or is not loaded here. @param {import("../app.js").ShownMessage} then */
+  #isDeleted(then) {
+    const message = this.#room?.held(then.message_id ?? "") ?? then;
+    return this.#app.deletions.has(message);
+  }
+
+  /** What was typed by now. */
+  get #kept() {
+    const composing = this.#composing;
+    if (composing?.mode === "edit") return composing.text ?? "";
+    return (this.#room ? this.#room.draft.value : this.#opening?.draft) ?? "";
   }
 
   /** @param {string} text */
@@ -115,7 +146,7 @@ class Composer {
     const { mode, message: then } = composing;
     const message = this.#app.state?.messages.find(({ key }) => key === then.key) ?? then;
     const title = mode === "edit" ? t.editing : t.replyingTo(this.#app.name(message.sender_id));
-    const said = message.deleted_at ? t.deleted : cut(message.text || (message.attachments[0]?.name ?? ""), QUOTE);
+    const said = this.#app.deletions.has(message) ? t.deleted : cut(message.text || (message.attachments[0]?.name ?? ""), QUOTE);
     update(this.#banner, [
       icon(mode === "edit" ? "pencil" : "reply"),
       h("div", {}, h("strong", {}, title), h("span", {}, said)),
@@ -129,13 +160,34 @@ class Composer {
     this.#files.hidden = !files.length && !refused.length;
     update(this.#files, [
       ...refused.map(({ name, why }, index) => chip(name, why, "dismiss", index)),
-      ...files.map(({ name, size }, index) => chip(name, `${name} ${bytes(size)}`, "unchoose", index)),
+      ...files.map((file, index) => chip(file.name, `${file.name} ${bytes(file.size)}`, "unchoose", index, this.#thumbnail(file))),
     ]);
+    for (const [file, url] of this.#thumbnails) {
+      if (files.includes(file)) continue;
+      URL.revokeObjectURL(url);
+      this.#thumbnails.delete(file);
+    }
+  }
+
+  /** @param {File} file */
+  #thumbnail(file) {
+    if (!isPicture({ content_type: file.type })) return "";
+    const url = this.#thumbnails.get(file) ?? URL.createObjectURL(file);
+    this.#thumbnails.set(file, url);
+    return url;
+  }
+
+  /** @param {EventTarget | null} target */
+  #noThumbnail(target) {
+    if (!(target instanceof HTMLImageElement)) return;
+    for (const [file, url] of this.#thumbnails) if (url === target.src) this.#thumbnails.set(file, "");
+    this.#app.changed();
   }
 
   #typed() {
     this.#grow();
     const room = this.#room;
+    if (this.#opening) this.#opening.draft = this.#text.value;
     if (!room) return;
     const composing = this.#composing;
     if (composing?.mode === "edit") this.#app.drafts.compose(room.room_id, { ...composing, text: this.#text.value });
@@ -152,7 +204,7 @@ class Composer {
       event.preventDefault();
       this.form.requestSubmit();
     } else if (event.key === "ArrowUp" && !event.altKey && !this.#text.value && !this.#composing) {
-      const last = this.#app.state?.messages.findLast((one) => one.own && one.text && one.message_id && !one.deleted_at && !this.#app.deletions.has(one.key));
+      const last = this.#app.state?.messages.findLast((one) => one.own && one.text && one.message_id && !this.#app.deletions.has(one));
       if (!last || !this.#room) return;
       event.preventDefault();
       this.#app.compose(this.#room, { mode: "edit", message: last });
@@ -167,13 +219,11 @@ class Composer {
 
   #submit() {
     const room = this.#room;
-    if (!room) return;
+    if (!room) return this.#submitLater();
     this.#text.focus(); // a click took it; on a telephone the keyboard stays
     const composing = this.#composing;
     const text = this.#text.value;
-    const { text: most = LONGEST } = this.#app.client.session.value?.limits ?? {};
-    const length = Array.from(text).length; // code points, as the server counts
-    if (length > most) return void this.#app.complain(t.longText(most, length));
+    if (this.#isTooLong(text)) return;
     const mentions = mentioned(text, room.state.value.members);
     if (composing?.mode === "edit") return void this.#edit(room, composing.message, text, mentions);
     const files = this.#chosen;
@@ -190,6 +240,23 @@ class Composer {
     this.#app.changed();
   }
 
+  /** The room is being made. */
+  #submitLater() {
+    const { value } = this.#text;
+    this.#text.focus();
+    if (this.#isTooLong(value) || !value.trim() || !this.#opening) return;
+    this.#opening.send(value);
+    this.#app.draw();
+  }
+
+  /** @param {string} text @returns {boolean} */
+  #isTooLong(text) {
+    const { text: most = LONGEST } = this.#app.client.session.value?.limits ?? {};
+    const length = Array.from(text).length; // code points, as the server counts
+    if (length > most) this.#app.complain(t.longText(most, length));
+    return length > most;
+  }
+
   /** @param {Room} room @param {import("../app.js").ShownMessage} message @param {string} text
    * @param {string[]} mentions */
   async #edit(room, message, text, mentions) {
@@ -197,8 +264,19 @@ class Composer {
     if (!text.trim() && !attachments.length) return this.#app.deletions.add(room, message), this.#cancel();
     this.#cancel();
     if (text === message.text) return;
-    if (await this.#app.guard(room.edit(message_id, { text, mentions }))) return;
-    if (!this.#app.drafts.composing(room.room_id)) this.#app.compose(room, { mode: "edit", message, text });
+    await room.edit(message_id, { text, mentions }).catch((/** @type {unknown} */ error) => this.#notEdited(room, message, text, error));
+  }
+
+  /** Whoever is elsewhere by now finds the text at the message. @param {Room} room
+   * @param {import("../app.js").ShownMessage} message @param {string} text @param {unknown} error */
+  #notEdited(room, message, text, error) {
+    const isFree = this.#room === room && !this.#composing && !this.#text.value;
+    if (!isFree) return this.#app.failed(error);
+    room.held(message.message_id ?? "")?.refusedChange?.discard();
+    const isDeleted = this.#isDeleted(message) || (error instanceof ChatError && error.code === "gone");
+    if (isDeleted) return writeAnew(this.#app, room, text);
+    this.#app.failed(error);
+    this.#app.compose(room, { mode: "edit", message, text });
   }
 
   /** Chosen, pasted or dropped. */
@@ -267,14 +345,22 @@ class Composer {
   }
 }
 
+/** What was to be the text of a message that is deleted becomes a draft, behind what is one.
+ * @param {App} app @param {Room} room @param {string} text */
+function writeAnew(app, room, text) {
+  room.draft.set([room.draft.value, text].filter(Boolean).join("\n"));
+  app.complain(t.editDeleted);
+  app.changed();
+}
+
 /** A file above the field; one that was refused says why. @param {string} name @param {string} text
- * @param {"unchoose" | "dismiss"} action @param {number} index */
-function chip(name, text, action, index) {
+ * @param {"unchoose" | "dismiss"} action @param {number} index @param {string} [picture] an address */
+function chip(name, text, action, index, picture = "") {
   const isRefused = action === "dismiss";
   return h(
     "span",
     isRefused ? { class: "chip refused", role: "group", "aria-label": text, tabindex: -1 } : { class: "chip" },
-    icon(isRefused ? "circle-alert" : "file"),
+    picture ? h("img", { src: picture, alt: "" }) : icon(isRefused ? "circle-alert" : "file"),
     h("span", {}, text),
     iconButton("x", t.removeFile(name), { "data-action": action, "data-index": index }),
   );

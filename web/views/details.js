@@ -49,7 +49,7 @@ export function detailsView(app) {
     add.show(now);
     update(people, now.members.map((member) => personItem(app, now, member, group)));
     update(files, roomFiles(app, now));
-    update(commands, commandButtons(now, group));
+    update(commands, commandButtons(now, group, app.waits));
   });
   return root;
 }
@@ -62,8 +62,8 @@ function listen(app, root, room) {
       document.getElementById("details-button")?.focus();
     },
     mute: () => void app.guard(room().mute(!room().state.value.muted)),
-    hide: () => void app.guard(hideRoom(app, room())),
-    freeze: () => void app.guard(room().update({ frozen: !room().state.value.frozen })),
+    hide: () => hideRoom(app, room()),
+    freeze: () => void app.order(room().update({ frozen: !room().state.value.frozen })),
     leave: () => leaveDialog(app, room()),
     "more-files": () => void app.guard(room().older()),
     "show-file": ({ dataset }) => {
@@ -78,18 +78,18 @@ function listen(app, root, room) {
     const user_id = target.dataset.user ?? "";
     const before = room().state.value.members.find((member) => member.user_id === user_id)?.role;
     if (!role) return;
-    void app.guard(room().members.setRole(user_id, role)).then((done) => {
+    void app.order(room().members.setRole(user_id, role)).then((done) => {
       if (!done && before) target.value = before;
     });
   });
 }
 
 /** @param {App} app @param {Room} room */
-async function hideRoom(app, room) {
+function hideRoom(app, room) {
   const hide = !room.state.value.hidden;
-  if (hide) app.close(room); // before the answer comes: until then the room may be opened again
-  await room.hide(hide);
+  void app.guard(room.hide(hide));
   if (!hide) return;
+  app.close(room);
   const undo = () => {
     app.open(room.room_id);
     void app.guard(room.hide(false));
@@ -115,15 +115,18 @@ function personItem(app, state, { user_id, role }, group) {
   );
 }
 
-/** @param {RoomState} state @param {boolean} group */
-function commandButtons(state, group) {
-  const { muted, hidden, frozen } = state;
-  /** @param {string} id @param {string} sign @param {string} label @param {string} [kind] */
-  const command = (id, sign, label, kind) =>
-    h("button", { type: "button", id, class: kind, "data-key": id, "data-action": id }, icon(sign), label);
+/** @param {RoomState} state @param {boolean} group @param {boolean} waits for a connection */
+function commandButtons(state, group, waits) {
+  const { muted, hidden, frozen, pending = [] } = state;
+  /** @param {"mute" | "hide"} kind */
+  const waiting = (kind) => waits && pending.includes(kind) && h("small", {}, t.waiting);
+  /** @param {string} id @param {string} sign @param {string} label @param {string | false} [kind]
+   * @param {...(Node | false)} more */
+  const command = (id, sign, label, kind, ...more) =>
+    h("button", { type: "button", id, class: kind, "data-key": id, "data-action": id }, icon(sign), label, ...more);
   return [
-    command("mute", "bell-off", muted ? t.unmute : t.mute),
-    command("hide", "archive", hidden ? t.unhide : t.hide),
+    command("mute", "bell-off", muted ? t.unmute : t.mute, false, waiting("mute")),
+    command("hide", "archive", hidden ? t.unhide : t.hide, false, waiting("hide")),
     ...(group && leads(state) ? [command("freeze", "snowflake", frozen ? t.unfreeze : t.freeze)] : []),
     ...(group ? [command("leave", "log-out", t.leave, "bad")] : []),
   ];

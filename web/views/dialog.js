@@ -1,5 +1,5 @@
 // @ts-check
-// A question or a form above the page; Escape closes it, and focus goes back to where it was.
+// A question or a form above the page; Escape closes it, and the browser brings focus back to where it was.
 import { h, iconButton } from "../dom.js";
 import { t } from "../strings.js";
 
@@ -11,7 +11,6 @@ let count = 0;
  * @returns {HTMLDialogElement}
  */
 export function openDialog(title, ...children) {
-  const before = document.activeElement;
   const id = `dialog-${(count += 1)}`;
   const close = iconButton("x", t.close);
   const dialog = h(
@@ -24,7 +23,6 @@ export function openDialog(title, ...children) {
   dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
   dialog.addEventListener("close", () => {
     dialog.remove();
-    if (before instanceof HTMLElement && before.isConnected) before.focus();
   });
   document.body.append(dialog);
   dialog.showModal();

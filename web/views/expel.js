@@ -22,7 +22,7 @@ export function expelDialog(app, room, user_id) {
   cancel.addEventListener("click", () => dialog.close());
   onSubmit(form, () => {
     dialog.close();
-    void app.guard(room.members.remove([user_id])).then((done) => {
+    void app.order(room.members.remove([user_id])).then((done) => {
       const { activeElement, body } = document;
       if (done && (activeElement === button || activeElement === body)) focus("#add-member input"); // the button goes
     });

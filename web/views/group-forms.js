@@ -9,14 +9,23 @@ import { t } from "../strings.js";
 /** @typedef {import("../app.js").Room} Room */
 /** @typedef {import("../app.js").RoomState} RoomState */
 
+const LONGEST = 200; // code points of a name
+
+/** Why a group cannot have this name. @param {string} name */
+export function wrongName(name) {
+  const { length } = Array.from(name); // code points, as the server counts
+  return length > LONGEST ? t.longName(LONGEST, length) : name ? "" : t.noName;
+}
+
 /** @param {App} app @param {() => Room} room */
 export function renameForm(app, room) {
-  const field = h("input", { name: "name", maxlength: 200, "aria-label": t.groupName });
+  const field = h("input", { name: "name", "aria-label": t.groupName });
   const error = fieldError(field, "rename-error");
   const form = h("form", { id: "rename", novalidate: true }, field, h("button", {}, t.rename), error.place);
   onSubmit(form, ({ name = "" }) => {
-    if (name.trim()) void renameRoom(app, room(), name.trim());
-    else error.refuse(t.noName);
+    const why = wrongName(name.trim());
+    if (why) error.refuse(why);
+    else void renameRoom(app, room(), name.trim());
   });
   let shown = "";
   return {
@@ -36,12 +45,12 @@ export function renameForm(app, room) {
 /** @param {App} app @param {Room} room @param {string} name */
 async function renameRoom(app, room, name) {
   if (name === room.state.value.title) return;
-  if (await app.guard(room.update({ name }))) app.toast(t.renamed);
+  if (await app.order(room.update({ name }))) app.toast(t.renamed);
 }
 
 /** @param {App} app @param {() => Room} room */
 export function addForm(app, room) {
-  const field = h("input", { name: "user", maxlength: 128, placeholder: t.addMember, "aria-label": t.addMember, autocapitalize: "none", autocomplete: "off" });
+  const field = h("input", { name: "user", placeholder: t.addMember, "aria-label": t.addMember, autocapitalize: "none", autocomplete: "off" });
   const error = fieldError(field, "add-member-error");
   const form = h("form", { id: "add-member", novalidate: true }, field, h("button", {}, t.add), error.place);
   onSubmit(form, ({ user = "" }) => {
@@ -62,6 +71,7 @@ export function addForm(app, room) {
 
 /** Why a user cannot be added, if that is known here. @param {App} app @param {Room} room @param {string} user_id */
 function notAdded(app, room, user_id) {
+  if (!user_id) return t.noPerson;
   if (!isUserId(user_id)) return t.badName;
   if (user_id === app.user) return t.youAreMember;
   const is = room.state.value.members.some((member) => member.user_id === user_id);
@@ -70,7 +80,7 @@ function notAdded(app, room, user_id) {
 
 /** @param {App} app @param {Room} room @param {string} user_id @param {HTMLInputElement} field */
 async function addMember(app, room, user_id, field) {
-  if (!(await app.guard(room.members.add([user_id])))) return;
+  if (!(await app.order(room.members.add([user_id])))) return;
   field.value = "";
   app.toast(t.added(app.client.name(user_id)));
 }

@@ -27,7 +27,7 @@ export function leaveDialog(app, room) {
   onSubmit(form, ({ owner }) => {
     dialog.close();
     app.leaving.add(room.room_id);
-    void app.guard(room.leave(isLast ? owner : undefined)).then((done) => {
+    void app.order(room.leave(isLast ? owner : undefined)).then((done) => {
       if (done) app.close(room);
       else app.leaving.delete(room.room_id);
     });

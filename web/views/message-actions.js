@@ -1,8 +1,10 @@
 // @ts-check
 // What can be done to a message; the rows name it by data-action.
 import { EMOJI, inColour, plain, recentEmoji, rememberEmoji } from "../emoji.js";
-import { t } from "../strings.js";
+import { readOnly, t } from "../strings.js";
+import { copied } from "./copy.js";
 import { openLightbox } from "./lightbox.js";
+import { onLongPress } from "./long-press.js";
 import { openMenu } from "./menu.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -15,9 +17,6 @@ import { openMenu } from "./menu.js";
  * @returns {Record<string, (element: HTMLElement) => void>}
  */
 export function messageActions(app, list) {
-  /** Changes of one message in the order of the clicks. @type {Promise<unknown>} */
-  let changes = Promise.resolve();
-
   /** @param {(room: Room, message: ShownMessage, element: HTMLElement) => void} act */
   const on = (act) => (/** @type {HTMLElement} */ element) => {
     const { room } = app.ui.value;
@@ -30,24 +29,28 @@ export function messageActions(app, list) {
   const react = (room, message, shown) => {
     const emoji = plain(shown);
     const isOn = !message.reactions[emoji]?.user_ids.includes(app.user);
-    const { message_id = "" } = message;
     if (isOn) rememberEmoji(emoji);
-    changes = changes.then(() => app.guard(room.react(message_id, emoji, isOn)));
+    void app.guard(room.react(message.message_id ?? "", emoji, isOn));
   };
 
-  list.addEventListener("contextmenu", pressedLong);
+  /** @type {(() => void) | undefined} */
+  let check;
+  app.draws(() => check?.());
+
+  onLongPress(list, (target) => {
+    target.closest("li")?.querySelector("button.more")?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+  });
   return {
     react: on((room, message, { dataset }) => react(room, message, dataset.emoji ?? "")),
     reply: on((room, message) => app.compose(room, { mode: "reply", message })),
     retry: on((_, message) => message.retry?.()),
     discard: on((_, message) => message.discard?.()),
+    dismiss: on((_, message) => message.refusedChange?.discard()),
+    "edit-again": on((room, message) => editAgain(app, room, message)),
     "load-file": ({ dataset }) => app.files.retry(dataset.id),
     jump: ({ dataset }) => app.jump(dataset.message ?? ""),
     menu: on((room, message, element) => {
-      /** @param {string} emoji */
-      const reaction = (emoji) => ({ label: inColour(emoji), act: () => react(room, message, emoji) });
-      const emoji = { emoji: recentEmoji().map(reaction), moreEmoji: EMOJI.map(reaction) };
-      openMenu(element, t.actions, { ...emoji, items: itemsOf(app, room, message) });
+      check = openMenu(element, t.actions, choices(app, room, message, (emoji) => react(room, message, emoji)));
     }),
     picture: on((room, message, element) => {
       const image = element.querySelector("img");
@@ -60,31 +63,50 @@ export function messageActions(app, list) {
   };
 }
 
-/** @param {App} app @param {Room} room @param {ShownMessage} message */
+/** What a refused edit would have said is in the field again. @param {App} app @param {Room} room
+ * @param {ShownMessage} message */
+function editAgain(app, room, message) {
+  const { text = message.text } = message.refusedChange ?? {};
+  message.refusedChange?.discard();
+  app.compose(room, { mode: "edit", message, text });
+}
+
+/** @param {App} app @param {Room} room @param {ShownMessage} message @param {(emoji: string) => void} react
+ * @returns {import("./menu.js").Choices} */
+function choices(app, room, message, react) {
+  const { items, mayWrite } = itemsOf(app, room, message);
+  /** @param {string} emoji */
+  const reaction = (emoji) => ({ label: inColour(emoji), may: mayWrite, act: () => react(emoji) });
+  const [few, all] = mayWrite() ? [recentEmoji(), EMOJI] : [[], []];
+  return { emoji: few.map(reaction), moreEmoji: all.map(reaction), items: items.filter(({ may }) => may()) };
+}
+
+/** Whether its menu has anything. @param {App} app @param {Room} room @param {ShownMessage} message */
+export const hasActions = (app, room, message) => itemsOf(app, room, message).items.some(({ may }) => may());
+
+/** What the menu of a message has: each by whether it may be done now, for a role changes.
+ * @param {App} app @param {Room} room @param {ShownMessage} message */
 function itemsOf(app, room, message) {
-  const { role } = room.state.value;
-  const leads = role === "owner" || role === "admin";
-  return [
-    { id: "reply", icon: "reply", label: t.reply, act: () => app.compose(room, { mode: "reply", message }) },
-    message.text && { id: "copy", icon: "copy", label: t.copy, act: () => void copy(app, message) },
-    message.own && { id: "edit", icon: "pencil", label: t.edit, act: () => app.compose(room, { mode: "edit", message }) },
-    (message.own || leads) && { id: "remove", icon: "trash-2", label: t.remove, act: () => app.deletions.add(room, message) },
+  const { own, text } = message;
+  const isThere = () => !app.deletions.has(room.held(message.message_id ?? "") ?? message);
+  const mayWrite = () => isThere() && readOnly(room.state.value) === "";
+  const mayRemove = () => {
+    const { role, frozen } = room.state.value;
+    return isThere() && (role === "owner" || role === "admin" || (own && !frozen)); // readers too
+  };
+  const items = [
+    { id: "reply", icon: "reply", label: t.reply, may: mayWrite, act: () => app.compose(room, { mode: "reply", message }) },
+    { id: "copy", icon: "copy", label: t.copy, may: () => isThere() && text !== "", act: () => void copy(app, message) },
+    { id: "edit", icon: "pencil", label: t.edit, may: () => own && mayWrite(), act: () => app.compose(room, { mode: "edit", message }) },
+    { id: "remove", icon: "trash-2", label: t.remove, may: mayRemove, act: () => app.deletions.add(room, message) },
   ];
+  return { items, mayWrite };
 }
 
 /** @param {App} app @param {ShownMessage} message */
 async function copy(app, { text }) {
-  const { clipboard } = /** @type {Partial<Navigator>} */ (navigator); // missing over plain http
-  const done = await clipboard?.writeText(text).then(() => true, () => false);
-  if (done) app.toast(t.copied);
+  if (await copied(text)) app.toast(t.copied);
   else app.complain(t.noCopy);
-}
-
-/** A long press opens the menu; with a mouse the browser's own is more useful. @param {Event} event */
-function pressedLong(event) {
-  if (!(event instanceof PointerEvent) || event.pointerType !== "touch" || !(event.target instanceof Element)) return;
-  event.preventDefault();
-  event.target.closest("li")?.querySelector("button.more")?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
 }
 
 /** What the store serves inline gets a tab of its own, opened while the click still counts.

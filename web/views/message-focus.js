@@ -1,6 +1,6 @@
 // @ts-check
 // The list is one stop of the Tab key. From there ↑ and ↓ go from message to message; what can be done
-// to the one that has the focus are the next stops.
+// to the one that has the focus are the next stops. Its tools show while keys lead, else those under the mouse.
 
 export class MessageFocus {
   #scroll;
@@ -18,6 +18,10 @@ export class MessageFocus {
     this.#list = list;
     this.#visible = visible;
     scroll.addEventListener("keydown", (event) => this.#press(event));
+    scroll.addEventListener("keydown", () => (list.dataset.by = "keys"), true);
+    // The list moves under a mouse that rests, too.
+    scroll.addEventListener("pointermove", ({ movementX, movementY }) => (movementX || movementY) && delete list.dataset.by);
+    scroll.addEventListener("pointerdown", () => delete list.dataset.by);
     list.addEventListener("focusin", ({ target }) => this.#enter(rowOf(target)?.dataset.key));
     list.addEventListener("focusout", ({ relatedTarget }) => this.#enter(rowOf(relatedTarget)?.dataset.key));
   }

@@ -3,10 +3,12 @@
 import { h, icon, onClick } from "../dom.js";
 import { Rows } from "../rows.js";
 import { t } from "../strings.js";
+import { UnseenMentions } from "../unseen-mentions.js";
 import { VirtualList } from "../virtual-list.js";
 import { messageActions } from "./message-actions.js";
 import { MessageFocus } from "./message-focus.js";
 import { messageItem } from "./message.js";
+import { openingView } from "./opening.js";
 import { systemSentence } from "./system-message.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -37,12 +39,14 @@ class MessagesView {
   #newest = null;
   #busy = false;
   #rows = new Rows();
+  #unseen;
   #list = h("ol", { id: "messages", role: "list" });
   /** For a pointer: keys load what is earlier by ↑, and Tab would lead from here to the top. */
   #earlier = h("button", { type: "button", id: "earlier", "data-action": "earlier", tabindex: -1 }, t.earlier);
   #start = h("p", { class: "hint" });
   #skeleton = h("div", { class: "skeleton rows", "aria-hidden": "true" }, h("i"), h("i"), h("i"), h("i"));
   #scroll = h("div", { id: "scroll", role: "log", "aria-live": "off", "aria-label": t.messages, tabindex: 0 });
+  #mentions = h("button", { type: "button", id: "mentions-pill", "data-action": "mention" });
   #pill = h("button", { type: "button", id: "pill", "data-action": "pill" });
   #announcer = h("div", { id: "announcer", class: "spoken", role: "status", "aria-live": "polite" });
   #focus = new MessageFocus(this.#scroll, this.#list, () => this.#virtual.node(this.#virtual.lastVisible()?.key ?? ""));
@@ -52,8 +56,9 @@ class MessagesView {
   /** @param {App} app */
   constructor(app) {
     this.#app = app;
-    this.#scroll.append(this.#earlier, this.#start, this.#skeleton, this.#list);
-    this.node = h("div", { id: "messages-pane" }, this.#scroll, this.#pill, this.#announcer);
+    this.#unseen = new UnseenMentions(app.user);
+    this.#scroll.append(this.#earlier, this.#start, this.#skeleton, this.#list, openingView(app));
+    this.node = h("div", { id: "messages-pane" }, this.#scroll, h("div", { id: "pills" }, this.#mentions, this.#pill), this.#announcer);
     this.#virtual = new VirtualList(
       this.#scroll,
       this.#list,
@@ -65,8 +70,10 @@ class MessagesView {
       ...actions,
       earlier: () => this.#older(),
       pill: () => void this.#toNewest(),
+      mention: ({ dataset }) => void this.#jump(dataset.message ?? ""),
     });
-    this.#scroll.addEventListener("error", ({ target }) => this.#broken(target), true);
+    for (const type of ["load", "error"])
+      this.#scroll.addEventListener(type, ({ target }) => this.#tried(target, type === "load"), true);
     addEventListener("focus", () => this.#read());
     document.addEventListener("visibilitychange", () => this.#read());
     document.addEventListener("jump", (event) => event instanceof CustomEvent && void this.#jump(String(event.detail)));
@@ -88,9 +95,11 @@ class MessagesView {
     const { room } = this.#app.ui.value;
     if (room !== this.#room) this.#change(room);
     const state = room?.state.value;
-    const isReady = state !== undefined && (this.#landed || this.#mayLand(state));
+    if (state && this.#isAhead(state)) return this.#showAhead(state);
+    const isReady = this.#isReady(state);
     const isFilled = isReady && state.messages.length > 0;
-    this.#skeleton.hidden = state ? isReady : this.#app.ui.value.opening === null;
+    const { opening } = this.#app.ui.value;
+    this.#skeleton.hidden = state ? isReady : !opening || this.#app.waits || opening.texts.length > 0;
     this.#hide(this.#earlier, !isFilled || !state.hasOlder);
     this.#start.hidden = !isReady || state.hasOlder || state.loading;
     this.#start.textContent = isFilled ? t.beginning : t.empty;
@@ -99,9 +108,28 @@ class MessagesView {
     if (this.#landed) {
       this.#mark(state);
       this.#show(state, !this.#hadNewer);
+      this.#hold(state);
     } else this.#land(state);
     this.#announce(state);
     this.#showPill(state);
+  }
+
+  /** @param {RoomState | undefined} state @returns {state is RoomState} */
+  #isReady(state) {
+    return state !== undefined && (this.#landed || this.#mayLand(state));
+  }
+
+  /** Whether only unsent messages are known, as no server has told of the room yet. @param {RoomState} state */
+  #isAhead({ room, messages }) {
+    return this.#app.waits && !this.#landed && !room && messages.length > 0;
+  }
+
+  /** @param {RoomState} state */
+  #showAhead(state) {
+    this.#skeleton.hidden = this.#start.hidden = true;
+    this.#hide(this.#earlier, true);
+    this.#scroll.classList.remove("blank");
+    this.#show(state);
   }
 
   /** @param {RoomState} state */
@@ -119,6 +147,7 @@ class MessagesView {
     this.#newest = null;
     this.#virtual.reset();
     this.#hide(this.#pill, true);
+    this.#hide(this.#mentions, true);
     this.#announcer.textContent = "";
   }
 
@@ -127,6 +156,15 @@ class MessagesView {
     const looks = this.#virtual.atEnd && this.#isFocused;
     if (room && unread > 0 && this.#unread === 0 && !looks) this.#divider = room.read_seq;
     this.#unread = unread;
+  }
+
+  /** While nobody looks, what is new goes no further than to the top: what has left the view is read by nobody.
+   * @param {RoomState} state */
+  #hold({ room, messages }) {
+    if (this.#isFocused || !this.#virtual.atEnd || this.#divider !== room?.read_seq) return;
+    const first = this.#rows.of(messages, this.#divider).find(({ divider }) => divider);
+    if (!first || (this.#virtual.node(first.key)?.offsetTop ?? 0) >= this.#scroll.scrollTop) return;
+    this.#virtual.toKey(first.key, 0);
   }
 
   /** Whether it is known where one reads: until then nothing is shown, or one would see the list jump.
@@ -145,6 +183,7 @@ class MessagesView {
     const first = messages.find(({ seq, own, type }) => !own && type !== "system" && (seq ?? 0) > seen);
     this.#divider = unread > 0 && first ? seen : null;
     this.#unread = unread;
+    this.#unseen.begin(seen);
     this.#show(state);
     if (this.#divider !== null && first) this.#virtual.toKey(first.key);
     else this.#virtual.toEnd();
@@ -157,7 +196,7 @@ class MessagesView {
   #announce({ messages }) {
     const last = messages.findLast(({ seq }) => seq !== undefined);
     const newest = last?.seq ?? 0;
-    if (last && this.#newest !== null && newest > this.#newest && !last.own && !last.deleted_at)
+    if (last && this.#newest !== null && newest > this.#newest && !last.own && !this.#app.deletions.has(last))
       this.#announcer.textContent = this.#spoken(last);
     this.#newest = Math.max(this.#newest ?? 0, newest);
   }
@@ -174,6 +213,19 @@ class MessagesView {
     const label = h("span", { class: unread ? "" : "spoken" }, t.pill(unread));
     this.#pill.replaceChildren(icon("arrow-down"), label);
     this.#pill.classList.toggle("unread", unread > 0);
+    this.#showMentions(messages);
+  }
+
+  /** @param {RoomState["messages"]} messages */
+  #showMentions(messages) {
+    const shown = new Set(this.#virtual.visible().map(({ key }) => key));
+    const unseen = this.#unseen.of(messages, (message) => this.#app.deletions.has(message));
+    const [next, ...more] = unseen.filter(({ key }) => !shown.has(key));
+    this.#hide(this.#mentions, !next);
+    if (!next) return;
+    this.#mentions.dataset.message = next.message_id ?? "";
+    this.#mentions.setAttribute("aria-label", t.mentionPill(more.length + 1));
+    this.#mentions.textContent = `@ ${more.length + 1}`;
   }
 
   /** A button that goes leaves its focus in the list. @param {HTMLElement} button @param {boolean} hidden */
@@ -201,6 +253,7 @@ class MessagesView {
     const room = this.#room;
     if (!room || !this.#landed || !this.#isFocused || !this.#scroll.clientHeight) return;
     const seq = this.#virtual.lastVisible(({ message }) => message.seq !== undefined)?.message.seq;
+    this.#unseen.see(this.#virtual.visible().map(({ message }) => message));
     if (seq !== undefined && seq > (room.state.value.room?.read_seq ?? 0)) room.markVisible(seq);
   }
 
@@ -242,9 +295,12 @@ class MessagesView {
     node?.animate([{ backgroundColor: "var(--flash)" }, { backgroundColor: "transparent" }], 1200);
   }
 
-  /** @param {EventTarget | null} target */
-  #broken(target) {
+  /** A picture came, or a film or picture does not come. @param {EventTarget | null} target @param {boolean} isHere */
+  #tried(target, isHere) {
     const file = target instanceof Element ? target.closest("[data-file]") : null;
-    if (file instanceof HTMLElement) this.#app.files.failed(file.dataset.file ?? "");
+    if (!(file instanceof HTMLElement)) return;
+    const { file: id = "" } = file.dataset;
+    if (!isHere) this.#app.files.failed(id);
+    else if (target instanceof HTMLImageElement) this.#app.files.loaded(id, target);
   }
 }

@@ -5,6 +5,7 @@ import { fieldError } from "../field-error.js";
 import { isUserId } from "../format.js";
 import { t } from "../strings.js";
 import { openDialog } from "./dialog.js";
+import { wrongName } from "./group-forms.js";
 
 /** @typedef {import("../app.js").App} App */
 
@@ -18,7 +19,7 @@ export function newChatDialog(app) {
   const dialog = openDialog(t.newChat, known, direct, group);
   onSubmit(direct, ({ user = "" }) => {
     const other = user.trim();
-    if (!isUserId(other)) return person.refuse(t.badName);
+    if (!isUserId(other)) return person.refuse(other ? t.badName : t.noPerson);
     if (other === app.user) return person.refuse(t.ownName);
     dialog.close();
     void app.create(app.client.name(other), async () => {
@@ -29,7 +30,8 @@ export function newChatDialog(app) {
   });
   onSubmit(group, ({ name = "", members = "" }) => {
     const ids = members.split(/[\s,]+/).filter(Boolean);
-    if (!name.trim()) return title.refuse(t.noName);
+    const why = wrongName(name.trim());
+    if (why) return title.refuse(why);
     if (!ids.every(isUserId)) return people.refuse(t.badName);
     dialog.close();
     void app.create(name, () => app.client.group({ name, members: ids }));
@@ -44,8 +46,8 @@ function labelled(label, attributes) {
 }
 
 const personField = () =>
-  labelled(t.person, { name: "user", maxlength: 128, list: "known", placeholder: t.personHint, autofocus: true, ...IDS });
-const titleField = () => labelled(t.groupName, { name: "name", maxlength: 200 });
+  labelled(t.person, { name: "user", list: "known", placeholder: t.personHint, autofocus: true, ...IDS });
+const titleField = () => labelled(t.groupName, { name: "name" });
 const peopleField = () => labelled(t.members, { name: "members", placeholder: t.membersHint, ...IDS });
 
 /** @typedef {ReturnType<typeof labelled>} Field */

@@ -37,7 +37,7 @@ function presenceField(app) {
   for (const one of STATES) field.append(h("option", { value: one }, t.presences[one]));
   field.addEventListener("change", () => {
     const chosen = STATES[field.selectedIndex];
-    if (chosen) void app.guard(app.client.setPresence(chosen));
+    if (chosen) void app.order(app.client.setPresence(chosen));
   });
   app.draws(() => {
     if (document.activeElement !== field) field.value = app.ownPresence?.state === "away" ? "away" : "online";
@@ -47,7 +47,7 @@ function presenceField(app) {
 
 /** @param {App} app @param {() => void} done */
 function statusForm(app, done) {
-  const field = h("input", { name: "status", maxlength: LONGEST, placeholder: t.statusHint, autocomplete: "off" });
+  const field = h("input", { name: "status", placeholder: t.statusHint, autocomplete: "off" });
   const form = h(
     "form",
     { id: "status-form" },
@@ -55,8 +55,10 @@ function statusForm(app, done) {
   );
   onSubmit(form, ({ status = "" }) => {
     const text = status.trim();
+    const { length } = Array.from(text);
+    if (length > LONGEST) return app.complain(t.longName(LONGEST, length));
     const state = app.ownPresence?.state === "away" ? "away" : "online";
-    void app.guard(app.client.setPresence(state, text || null)).then((isDone) => {
+    void app.order(app.client.setPresence(state, text || null)).then((isDone) => {
       if (!isDone) return;
       app.toast(text ? t.statusSaved : t.statusCleared);
       done();
@@ -78,7 +80,8 @@ function themeField() {
 /** Escape and a click elsewhere close a <details>. @param {HTMLDetailsElement} menu */
 function closesItself(menu) {
   document.addEventListener("click", ({ target }) => {
-    if (target instanceof Node && !menu.contains(target)) menu.open = false;
+    // A dialogue that the menu opened lies above it.
+    if (target instanceof Element && !menu.contains(target) && !target.closest("dialog")) menu.open = false;
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;

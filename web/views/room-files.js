@@ -11,8 +11,8 @@ import { t } from "../strings.js";
 /** @param {App} app @param {RoomState} state @returns {HTMLElement[]} */
 export function roomFiles(app, state) {
   const items = state.messages.toReversed().flatMap((message) => {
-    const { message_id, deleted_at, attachments, sender_id, created_at } = message;
-    if (message_id === undefined || deleted_at || !attachments.length || app.deletions.has(message.key)) return [];
+    const { message_id, attachments, sender_id, created_at } = message;
+    if (message_id === undefined || !attachments.length || app.deletions.has(message)) return [];
     const about = `${app.name(sender_id)}, ${shortTime(created_at)}`;
     return attachments.map((file) => fileItem(message_id, file, about));
   });

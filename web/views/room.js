@@ -39,7 +39,7 @@ export function roomView(app) {
     const { state } = app;
     pane.hidden = !room && opening === null;
     nothing.hidden = !pane.hidden;
-    const name = opening ?? state?.title ?? "";
+    const name = opening?.title ?? state?.title ?? "";
     title.textContent = name || "…";
     members.textContent = opening === null ? about(app, state) : t.opening;
     renderFace(app, face, name);

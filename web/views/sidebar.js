@@ -2,12 +2,13 @@
 // The chats: who is signed in, search, the list, hidden ones, and a way to new ones.
 import { h, icon, iconButton, onClick, silent, spoken, update } from "../dom.js";
 import { cut, preview as shownPreview, shortTime, spokenTime } from "../format.js";
-import { focusList } from "../keyboard.js";
+import { focus, focusList } from "../keyboard.js";
 import { t } from "../strings.js";
 import { avatar, presenceLine } from "./avatar.js";
 import { barView } from "./bar.js";
 import { newChatDialog } from "./new-chat.js";
 import { ownMenu } from "./own-menu.js";
+import { signOut } from "./sign-out.js";
 import { mark, roomSigns, roomWords } from "./signs.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -28,7 +29,6 @@ export function sidebarView(app) {
   const root = h(
     "nav",
     { id: "sidebar", "aria-label": t.chats },
-    h("h1", { class: "spoken" }, t.chats),
     head(app, state),
     barView(app, "list-bar", () => app.isList),
     h("div", { class: "search" }, icon("search"), search),
@@ -43,19 +43,19 @@ export function sidebarView(app) {
   let wasOpen = false;
   const clear = () => find((search.value = ""));
   search.addEventListener("input", () => find(search.value.trim()));
-  root.addEventListener("keydown", (event) => step(event, search, clear));
+  root.addEventListener("keydown", (event) => step(app, event, search, clear));
   onClick(root, {
     open: ({ dataset }) => {
       clear();
       app.open(dataset.room ?? null);
+      if (matchMedia("(hover: hover)").matches) focus("#compose textarea"); // also of the one that is open
     },
+    opening: ({ dataset }) => app.showOpening([...app.openings][Number(dataset.index)]),
     plus: () => newChatDialog(app),
-    "sign-out": () => app.signOut(),
+    "sign-out": () => signOut(app),
   });
-  app.draws(() => {
-    renderRooms(app, { rooms, hidden, archive, archived, empty, first, skeleton });
-    renderState(app, state);
-  });
+  app.draws(() => renderRooms(app, { rooms, hidden, archive, archived, empty, first, skeleton }));
+  app.draws(() => renderState(app, state));
   return root;
 }
 
@@ -74,12 +74,13 @@ function renderRooms(app, { rooms, hidden, archive, archived: label, empty, firs
   const found = filtered(app.rooms.value, filter);
   const archived = filtered(app.hidden.value, filter);
   const hadFocus = rooms.contains(document.activeElement) || hidden.contains(document.activeElement);
-  update(rooms, found.map((room) => roomItem(app, room)));
+  const begun = app.waits ? [...app.openings].map((opening, index) => openingItem(app, opening, index)) : [];
+  update(rooms, [...begun, ...found.map((room) => roomItem(app, room))]);
   update(hidden, archived.map((room) => roomItem(app, room)));
   archive.hidden = !archived.length;
   label.textContent = t.archivedCount(archived.length);
   const isKnown = app.client.session.value !== undefined;
-  const isFound = found.length > 0 || (filter !== "" && archived.length > 0);
+  const isFound = begun.length + found.length > 0 || (filter !== "" && archived.length > 0);
   const isRefused = app.client.connection.value.status === "refused"; // nothing is on its way
   skeleton.hidden = isKnown || isRefused || found.length > 0;
   empty.hidden = !isKnown || isFound;
@@ -89,9 +90,10 @@ function renderRooms(app, { rooms, hidden, archive, archived: label, empty, firs
 }
 
 /** ↓ and ↑ go from the search to the chats and between them, Enter opens the first one.
- * @param {KeyboardEvent} event @param {HTMLInputElement} search @param {() => void} clear */
-function step(event, search, clear) {
+ * @param {App} app @param {KeyboardEvent} event @param {HTMLInputElement} search @param {() => void} clear */
+function step(app, event, search, clear) {
   const { key, target } = event;
+  if (target === search && (key === "Enter" || key === "ArrowDown")) app.draw(); // what the last letter left
   /** @type {NodeListOf<HTMLElement>} */
   const chats = document.querySelectorAll("#room-lists button");
   const stops = [search, ...chats].filter((one) => one.checkVisibility());
@@ -173,9 +175,26 @@ function roomItem(app, room) {
   return h("li", { "data-key": room_id }, button);
 }
 
+/** A chat that waits for a connection to begin. @param {App} app @param {import("../opening.js").Opening} opening
+ * @param {number} index */
+function openingItem(app, opening, index) {
+  const { title, draft, texts } = opening;
+  const said = cut(draft || (texts.at(-1) ?? ""), PREVIEW);
+  const isOpen = opening === app.ui.value.opening;
+  const line = draft ? h("span", { class: "accent" }, `${t.draft} `) : texts.length > 0 && mark("sending");
+  const button = h(
+    "button",
+    { type: "button", "data-action": "opening", "data-index": index, "aria-current": isOpen && "true" },
+    silent(avatar(title, title)),
+    h("span", { class: "entry" }, h("span", { class: "title" }, title)),
+    h("span", { class: "entry" }, h("span", { class: "preview" }, line, said || t.waiting)),
+  );
+  return h("li", { "data-key": `opening ${index}` }, button);
+}
+
 /** What stands below the title, and the same in words.
  * @param {App} app @param {RoomSummary} room @returns {{ said: string, node: HTMLElement }} */
-function preview(app, { room_id, last_message }) {
+function preview(app, { room_id, partner, last_message }) {
   /** @param {string} said @param {...(Node | string | false)} children */
   const shown = (said, ...children) => ({ said, node: h("span", { class: "preview" }, ...children) });
   const draft = cut(app.client.room(room_id).draft.value, PREVIEW);
@@ -186,9 +205,16 @@ function preview(app, { room_id, last_message }) {
     return shown(t.unsentRow(text, t.status[unsent.status]("")), mark(unsent.status), ` ${text}`);
   }
   if (!last_message) return shown(t.noMessages, t.noMessages);
-  const text = last_message.deleted ? t.deleted : cut(shownPreview(last_message.preview, SERVER_PREVIEW), PREVIEW);
-  const isFile = last_message.type === "file" && !last_message.deleted;
+  const { who, text, isFile, spoken: said } = lastSaid(app, last_message);
+  const isTitled = last_message.sender_id === partner; // the line above says who
+  return shown(said, !isTitled && `${who}: `, isFile && icon("paperclip"), text);
+}
+
+/** @param {App} app @param {NonNullable<RoomSummary["last_message"]>} last_message */
+function lastSaid(app, last_message) {
+  const isDeleted = last_message.deleted || app.deletions.has(last_message);
+  const text = isDeleted ? t.deleted : cut(shownPreview(last_message.preview, SERVER_PREVIEW), PREVIEW);
+  const isFile = last_message.type === "file" && !isDeleted;
   const who = app.name(last_message.sender_id);
-  const said = t.lastMessage(who, isFile ? `${t.file}, ${text}` : text, spokenTime(last_message.created_at));
-  return shown(said, `${who}: `, isFile && icon("paperclip"), text);
+  return { who, text, isFile, spoken: t.lastMessage(who, isFile ? `${t.file}, ${text}` : text, spokenTime(last_message.created_at)) };
 }

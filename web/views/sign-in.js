@@ -5,19 +5,21 @@ import { fieldError } from "../field-error.js";
 import { isUserId } from "../format.js";
 import { t } from "../strings.js";
 
+/** @param {string} name that cannot be one */
+const wrong = (name) => (name ? t.badName : t.noPerson);
+
 /** @param {string | null} refused a name that cannot be one */
 export function signInView(refused) {
   const input = h("input", {
     name: "user",
     required: true,
-    maxlength: 128,
     placeholder: t.yourNameHint,
     autocomplete: "username",
     autocapitalize: "none",
     value: refused,
   });
   const error = fieldError(input, "sign-in-error");
-  if (refused !== null) error.refuse(t.badName);
+  if (refused !== null) error.refuse(wrong(refused));
   const form = h(
     "form",
     { id: "sign-in", novalidate: true },
@@ -30,7 +32,7 @@ export function signInView(refused) {
   );
   onSubmit(form, ({ user = "" }) => {
     if (isUserId(user.trim())) return location.assign(`/?${new URLSearchParams({ user: user.trim() })}`);
-    error.refuse(t.badName);
+    error.refuse(wrong(user.trim()));
   });
   setTimeout(() => input.focus());
   return h("main", {}, form);

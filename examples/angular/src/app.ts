@@ -34,7 +34,7 @@ export class App {
   readonly presences = this.chat.presence(this.partners);
 
   readonly reads = effect(() => {
-    const last = this.state()?.messages.at(-1); // what is in view counts as read
+    const last = this.state()?.messages.at(-1); // in view: read, once the window has the focus
     if (last?.seq) this.chat.room(last.room_id).markVisible(last.seq);
   });
 

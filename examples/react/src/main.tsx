@@ -8,6 +8,7 @@ const user = new URLSearchParams(location.search).get("user") ?? "alice";
 const chat = createClient({
   url: server,
   getToken: async () => (await (await fetch(`${server}/dev/token?user=${user}`)).json()).token,
+  userId: user,
   storage: indexedDbStorage(), // what is unsent survives a reload
 });
 
@@ -34,7 +35,7 @@ function App() {
 function Room({ room_id }: { room_id: string }) {
   const { title, messages, typing, actions } = useRoom(room_id); // watched while it is mounted
   const last = messages.at(-1)?.seq ?? 0;
-  useEffect(() => actions.markVisible(last), [actions, last]); // what is in view counts as read
+  useEffect(() => actions.markVisible(last), [actions, last]); // in view: read, once the window has the focus
   const lines = messages.map(({ key, sender_id, text, status }) => (
     <li key={key}>{chat.name(sender_id)}: {text} {status}</li>
   ));

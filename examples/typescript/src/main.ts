@@ -5,6 +5,7 @@ const user = new URLSearchParams(location.search).get("user") ?? "alice";
 const chat = createClient({
   url: server,
   getToken: async () => (await (await fetch(`${server}/dev/token?user=${user}`)).json()).token,
+  userId: user,
   storage: indexedDbStorage(), // what is unsent survives a reload
 });
 
@@ -22,7 +23,7 @@ function open(next: Room) {
     find("#title").textContent = typing.length > 0 ? `${title}, typing…` : title;
     const rows = messages.map(({ sender_id, text, status }) => `${chat.name(sender_id)}: ${text} ${status ?? ""}`);
     find("#messages").replaceChildren(...rows.map((row) => line("li", row)));
-    next.markVisible(messages.at(-1)?.seq ?? 0); // what is in view counts as read
+    next.markVisible(messages.at(-1)?.seq ?? 0); // in view: read, once the window has the focus
   });
   stopRoom = () => [...stops, stop].forEach((end) => end());
 }

@@ -41,6 +41,7 @@ local function append(keys, args)
 
   -- 4. Per event: the hot log, the outbox entry, the state that follows from the event, and the publish last (D4).
   offset, seq, ts = head.offset, head.seq, rfc3339(now)
+  published = offset
   if not is_message then note_intents() end
   for _, event in ipairs(events) do
     if not event.op or #affected[event.op] > 0 then write(event) end
@@ -55,6 +56,6 @@ local function append(keys, args)
   -- 6. The idempotency key last: it promises that everything before it was written (D1).
   local answer = not is_message and affected_users() or nil
   local entry_ids = entries[2] and table.concat(entries, ' ') or entries[1] or ''
-  remember(answer or '{}', entry_ids)
+  remember(answer or '{}')
   return {'ok', now, head.epoch, offset, seq, ts, entry_ids, 'pending', typing_ended, answer, settings_rev}
 end

@@ -12,37 +12,32 @@ end
 -- fields of an entry are listed in keys.py (`outbox`). Returns the id of the entry.
 local function enqueue(...)
   local entry = redis.call('XADD', OUTBOX, '*', ...)
-  redis.call('PUBLISH', OUTBOX, '')
+  redis.call(PUBLISH, OUTBOX, '')
   return entry
 end
 
--- Sizes of the six hot keys, from MEMBERS to UNCOUNTED; nil when one is of another type. `last_absent`: CHANGED and
--- UNCOUNTED are known to be absent.
+-- Sizes of the six hot keys, from MEMBERS to UNCOUNTED; of a key of another type an error, which is a table.
+-- `last_absent`: CHANGED and UNCOUNTED are known to be absent.
 local function hot_sizes(last_absent)
-  local pcall = redis.pcall  -- returns an error as a table
-  local sizes = {pcall('HLEN', MEMBERS), pcall('HLEN', CURSORS), pcall('XLEN', LOG), pcall('ZCARD', SEQS),
+  local pcall = redis.pcall
+  return {pcall('HLEN', MEMBERS), pcall('HLEN', CURSORS), pcall('XLEN', LOG), pcall('ZCARD', SEQS),
     last_absent and 0 or pcall('HLEN', CHANGED), last_absent and 0 or pcall('ZCARD', UNCOUNTED)}
-  for i = 1, 6 do
-    if type(sizes[i]) == 'table' then return nil end
-  end
-  return sizes
 end
 
--- A whole number as text. To format one costs as much as a small command, so those that come often are kept, where
--- this is a library, whose locals outlive a call.
+-- A whole number as text; '?' for anything else. To format one costs as much as a small command, so those that come
+-- often are kept, where this is a library, whose locals outlive a call. Who knows that looks there first.
 local texts = {}
 local function text_of(number)
-  local text = texts[number]
-  if not text then
-    text = string.format('%d', number)
-    if number < 4096 then texts[number] = text end
-  end
+  if texts[number] then return texts[number] end
+  if type(number) ~= 'number' then return '?' end
+  local text = string.format('%d', number)
+  if number < 4096 then texts[number] = text end
   return text
 end
 
 -- The fields of the head:
 --   epoch, offset, seq  position of the last event, and seq of the last message
---   fence       identity of the Redis that the room was installed in
+--   fence       identity of the Redis that the room was installed in; '-' once somebody began to load it again
 --   shape       sizes of the six hot keys after the last write, in the order of KEYS
 --   touched     time (ms) at which an append last moved the expiry of the keys
 --   ttl         ms from `touched` until they expire
@@ -53,7 +48,7 @@ end
 --   frozen      1 if only owners and admins may send, else 0
 --   ids_until   time (ms) until which the idempotency keys know every message of the room; 0 for a loaded room, and
 --               once its log was trimmed
---   ids, ids_seq  which messages the filters of message ids have, see ids.lua
+--   ids         which messages the filters of message ids have, see ids.lua; `ids_seq` of the release before as well
 --   starts      JSON list of [epoch, seq before its first message], oldest epoch first
 --   full_at     time (ms) at which the room may have a whole burst of events again, see append/guards.lua
 --   forgotten   how many uncounted messages were forgotten; absent for none
@@ -87,9 +82,11 @@ local function is_written_here(fence, now)
   return holds
 end
 
+-- As the head keeps them. A key of another type has a size that no head has.
 local function shape_of(sizes)
-  return text_of(sizes[1]) .. ':' .. text_of(sizes[2]) .. ':' .. text_of(sizes[3]) .. ':' .. text_of(sizes[4])
-    .. ':' .. text_of(sizes[5]) .. ':' .. text_of(sizes[6])
+  local a, b, c, d, e, f = unpack(sizes)
+  return (texts[a] or text_of(a)) .. ':' .. (texts[b] or text_of(b)) .. ':' .. (texts[c] or text_of(c))
+    .. ':' .. (texts[d] or text_of(d)) .. ':' .. (texts[e] or text_of(e)) .. ':' .. (texts[f] or text_of(f))
 end
 
 -- State, and sizes of the hot keys, for a head that was read.
@@ -98,8 +95,7 @@ end
 local function state_of(head, now, last_absent)
   if not (head and is_written_here(head.fence, now)) then return 'cold' end
   local sizes = hot_sizes(last_absent)
-  local found = sizes and shape_of(sizes)
-  if found and found == head.shape then return 'warm', sizes end
+  if shape_of(sizes) == head.shape then return 'warm', sizes end
   return 'cold'
 end
 
@@ -107,11 +103,6 @@ end
 local function fence(now)
   local head = read_head('room', 'last', 'last_ms', 'starts')
   return state_of(head, now), head or {}
-end
-
--- The channel of a user, as keys.py names it.
-local function user_channel(user_id)
-  return 'user:' .. user_id:gsub('[^%w_.~-]', function(char) return string.format('%%%02X', char:byte()) end)
 end
 
 -- RFC 3339 of seconds since 1970, up to the fraction (days to civil date: Hinnant, chrono-compatible algorithms).

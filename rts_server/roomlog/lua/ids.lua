@@ -3,10 +3,10 @@
 -- twice as large as the one before. A message is in the level of its number in the filter: 32 * 2^level of them, 16 bits
 -- for each, of which its id sets five. The written filter is replaced when it is as old as a retry may be (`idem_ttl`);
 -- then the one before has nothing that is younger.
--- Whole: all ids are in; begun: it waits for those that the archive has. A lost key is neither. The release before wrote
--- one filter of another layout, without end; for it none of these is complete, so it asks the archive.
+-- Whole: all ids are in; begun: it waits for those that the archive has. A lost key is neither.
 -- The field `ids` of the head: seq before the first message of the written filter, the same of the one before ('-':
--- there is none), and ms at which the written one began. `ids_seq`: seq after the last append that knew these filters.
+-- there is none), and ms at which the written one began. The release before also wrote `ids_seq`: seq after the last append
+-- that knew these filters.
 local WHOLE, BEGUN = 2, 1
 
 local function ids_key() return KEY_PREFIX .. 'ids' end
@@ -15,7 +15,7 @@ local function ids_before_key() return KEY_PREFIX .. 'ids:before' end
 -- Base, base of the filter before (nil: none) and begin of the written one; nil if the room has no filters, or a release
 -- that does not know them appended since.
 local function filters(head)
-  if not head.ids or head.ids_seq ~= head.seq then return nil end
+  if not head.ids or (head.ids_seq and head.ids_seq ~= head.seq) then return nil end
   local base, before, since = head.ids:match('^(%d+) (%S+) (%d+)$')
   return tonumber(base), tonumber(before), tonumber(since)
 end
@@ -51,22 +51,28 @@ local function note_in(key, id, number)
     'SET', 'u1', first + (at + 3 * step) % size, 1,
     'SET', 'u1', first + (at + 4 * step) % size, 1)
 end
--- 'new', 'known' (or it looks so), or 'unknown' where not all ids are in. `count`: messages in the filter.
-local function look_in(key, id, count)
-  local words = {'GET', 'u2', 0}
-  for level = 0, level_of(count) do
-    local first, size, at, step = bits(id, level)
-    for n = 0, 4 do
-      local i = #words
-      words[i + 1], words[i + 2], words[i + 3] = 'GET', 'u1', first + (at + n * step) % size
-    end
+-- Add to the words of a BITFIELD that some of the five bits of an id in a level are read.
+local function read_bits(words, id, level, from, to)
+  local first, size, at, step = bits(id, level)
+  for n = from, to do
+    local i = #words
+    words[i + 1], words[i + 2], words[i + 3] = 'GET', 'u1', first + (at + n * step) % size
   end
+end
+-- 'new', 'known' (or it looks so), or 'unknown' where not all ids are in. `count`: messages in the filter.
+-- One bit of each level tells most new ids: a full level has a quarter of its bits set.
+local function look_in(key, id, count)
+  local highest, words, more = level_of(count), {'GET', 'u2', 0}, {}
+  for level = 0, highest do read_bits(words, id, level, 0, 0) end
   local found = redis.pcall('BITFIELD', key, unpack(words))
   if found.err or found[1] ~= WHOLE then return 'unknown' end
-  for level = 0, level_of(count) do
-    local all = 0
-    for i = 2, 6 do all = all + found[5 * level + i] end
-    if all == 5 then return 'known' end
+  for level = 0, highest do
+    if found[level + 2] == 1 then read_bits(more, id, level, 1, 4) end
+  end
+  if #more == 0 then return 'new' end
+  found = redis.call('BITFIELD', key, unpack(more))
+  for i = 1, #found, 4 do
+    if found[i] + found[i + 1] + found[i + 2] + found[i + 3] == 4 then return 'known' end
   end
   return 'new'
 end

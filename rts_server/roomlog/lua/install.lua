@@ -33,7 +33,7 @@ for _, seq in ipairs(room.uncounted) do redis.call('ZADD', UNCOUNTED, seq, seq) 
 redis.call('DEL', HEAD)
 local first = room.mode == 'new' and room.epoch == 1  -- then no message of it is anywhere
 redis.call('HSET', HEAD, 'epoch', room.epoch, 'offset', 0, 'seq', room.seq, 'starts', room.starts,
-  'ids_until', first and now + room.idem_ttl or 0, 'ids_seq', room.seq,
+  'ids_until', first and now + room.idem_ttl or 0,
   'ids', string.format('%d %s %d', room.seq, first and '-' or '0', now))
 make_filter(ids_key(), WHOLE, room.idem_ttl)
 if not first then make_filter(ids_before_key(), BEGUN, room.idem_ttl) end
@@ -42,7 +42,7 @@ if room.mode == 'load' then
   if room.last then redis.call('HSET', HEAD, 'last', room.last, 'last_ms', room.last_ms) end
   local text = room.event[1] .. rfc3339(now) .. room.event[2]
   redis.call('XADD', LOG, room.epoch .. '-1', 'e', text, 't', now)
-  redis.call('PUBLISH', room.channel, room.epoch .. ' 1 room.epoch ' .. text)
+  redis.call(PUBLISH, room.channel, room.epoch .. ' 1 room.epoch ' .. text)
 end
 redis.call('HSET', HEAD, 'fence', identity(), 'shape', shape_of(hot_sizes()), 'touched', now,
   'ttl', room.ttl, 'hidden', room.hidden)

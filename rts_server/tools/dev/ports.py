@@ -10,6 +10,7 @@ import socket
 import tempfile
 import urllib.request
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -41,19 +42,20 @@ def answers_ok(url: str) -> bool:
     return False
 
 
-def remembered_ports(path: Path, names: list[str]) -> dict[str, int]:
+def remembered_ports(path: Path, names: Iterable[str], each: int = 1) -> dict[str, int]:
     """Return a port per name: the one remembered in `path`, or any free one the first time.
 
-    The local AWS stores URLs that hold its port, so it cannot move. Raises StackError if a
-    remembered port is in use.
+    It is the first of `each` consecutive ones. The local AWS stores URLs that hold its port, and
+    the nodes of a cluster know each other's, so they cannot move. Raises StackError if a remembered
+    port is in use.
     """
     remembered: dict[str, int] = {}
     with suppress(OSError, ValueError):
         remembered = json.loads(path.read_text())
     for name in names:
         if name not in remembered:
-            remembered[name] = claim_ports(1)
-        elif not is_free(remembered[name]):
+            remembered[name] = claim_ports(each)
+        elif not all(map(is_free, range(remembered[name], remembered[name] + each))):
             raise StackError(
                 f"Port {remembered[name]}, which {path.parent} keeps for its {name}, is in use; "
                 "end the process that listens there, or start with --fresh."

@@ -22,8 +22,10 @@ def with_running_stack(settings: Settings, data: Path) -> Settings:
         state = json.loads((data / STATE_FILE).read_text())
     except (OSError, ValueError):
         return settings
-    if not os.environ.get(VARIABLES_OF_PARTS["Valkey"]) and "valkey" in state:
-        settings = replace(settings, redis_url=state["valkey"]["url"])
+    redis = state.get("valkey") or state.get("cluster")
+    if not os.environ.get(VARIABLES_OF_PARTS["Valkey"]) and redis:
+        is_cluster = int("cluster" in state)
+        settings = replace(settings, redis_url=redis["url"], redis_cluster=is_cluster)
     if not os.environ.get(VARIABLES_OF_PARTS["local AWS"]) and "aws" in state:
         os.environ.update(CREDENTIALS)
         settings = replace(settings, aws_endpoint_url=state["aws"]["url"])

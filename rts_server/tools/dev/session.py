@@ -32,6 +32,7 @@ class SessionOptions:
     port: int | None = None
     fresh: bool = False
     limits: str | None = None
+    shards: int = 1
 
 
 def run_session(options: SessionOptions) -> None:
@@ -40,7 +41,9 @@ def run_session(options: SessionOptions) -> None:
     Raises StackError or ConfigError, with nothing left running.
     """
     console = Console()
-    stack = Stack(options.data, limits=options.limits, report=console.print_step)
+    stack = Stack(
+        options.data, limits=options.limits, shards=options.shards, report=console.print_step
+    )
     supervisor = Supervisor(
         stack,
         instances=options.instances,

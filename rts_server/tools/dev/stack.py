@@ -25,10 +25,12 @@ from rts_server.tools.dev.aws import AWS_START_TIMEOUT_SECONDS, CREDENTIALS, Loc
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack_error import StackError
 from rts_server.tools.dev.valkey import Valkey
+from rts_server.tools.dev.valkey_cluster import PORTS_PER_NODE, ValkeyCluster
 
 SECRET_FILE = "secret"
 PORTS_FILE = "ports.json"
 STATE_FILE = "stack.json"
+DATA_FOLDERS = ("valkey", "aws", "logs")
 VARIABLES_OF_PARTS = {"Valkey": "RTS_REDIS_URL", "local AWS": "AWS_ENDPOINT_URL"}
 """Setting one of these variables replaces that part of the stack."""
 STOP_TIMEOUT_SECONDS = 4.5
@@ -50,8 +52,12 @@ class Stack:
     """Valkey and a local AWS on free ports of 127.0.0.1, with their data under `data`.
 
     `environ` (default: os.environ) may set RTS_REDIS_URL or AWS_ENDPOINT_URL; that part is then
-    not started. `parameters` are those of the template. `report` receives each finished step.
-    Start it on the main thread (see ManagedProcess).
+    not started. With several `shards` Valkey is a cluster, of a primary each. `parameters` are
+    those of the template. `report` receives each finished step. Start it on the main thread (see
+    ManagedProcess).
+
+    Attributes:
+        replicas: Of each shard of a cluster, from the next start on.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Stack:
         limits: str | None = None,
         parameters: Mapping[str, str] | None = None,
         template: Path = deploy.TEMPLATE,
+        shards: int = 1,
         report: Callable[[str], object] = lambda text: None,
     ) -> None:
         """Raises ConfigError for an invalid setting."""
@@ -75,7 +82,10 @@ class Stack:
             | {"RTS_DEV": "1"}
             | ({"RTS_LIMITS": limits} if limits else {})
         )
+        self.shards = shards
+        self.replicas = 0
         self.valkey: Valkey | None = None
+        self.cluster: ValkeyCluster | None = None
         self.aws: LocalAws | None = None
         self._report = report
         self._lock: int | None = None
@@ -106,7 +116,8 @@ class Stack:
 
     def processes(self) -> list[ManagedProcess]:
         """Return the processes that this stack has started."""
-        return [process for process in (self.valkey, self.aws) if process is not None]
+        nodes = self.cluster.nodes if self.cluster is not None else ()
+        return [process for process in (self.valkey, *nodes, self.aws) if process is not None]
 
     def environment(self) -> dict[str, str]:
         """Return the environment of a process that uses this stack.
@@ -141,6 +152,9 @@ class Stack:
         for name, process in (("valkey", self.valkey), ("aws", self.aws)):
             if process is not None:
                 state[name] = {"pid": process.pid, "port": process.port, "url": process.url}
+        if self.cluster is not None:
+            nodes = [{"pid": one.pid, "port": one.port} for one in self.cluster.nodes]
+            state["cluster"] = {"nodes": nodes, "url": self.cluster.url}
         # Renamed into place, so that no reader sees half of it.
         new = self.data / f"{STATE_FILE}.new"
         new.write_text(json.dumps(state | more, indent=1))
@@ -176,24 +190,30 @@ class Stack:
         (self.data / STATE_FILE).unlink(missing_ok=True)
 
     def _delete_data(self) -> None:
-        for name in ("valkey", "aws", "logs"):
-            shutil.rmtree(self.data / name, ignore_errors=True)
+        for folder in (*self.data.glob("cluster-*"), *map(self.data.joinpath, DATA_FOLDERS)):
+            shutil.rmtree(folder, ignore_errors=True)
         (self.data / PORTS_FILE).unlink(missing_ok=True)
 
     def _configure(self) -> None:
         """Choose ports and secret, create the parts, and complete the settings."""
         missing = [part for part, name in VARIABLES_OF_PARTS.items() if not self.environ.get(name)]
-        chosen = ports.remembered_ports(self.data / PORTS_FILE, missing)
+        if self.shards > 1 and "Valkey" not in missing:
+            raise StackError("RTS_REDIS_URL names a Redis that runs already: leave out --shards.")
+        alone = [part for part in missing if part != "Valkey" or self.shards == 1]
+        chosen = ports.remembered_ports(self.data / PORTS_FILE, alone)
         logs = self.data / "logs"
         fds = [self._lock] if self._lock is not None else []
         changes: dict[str, Any] = {}
         if not self.settings.jwt_secret:
             changes["jwt_secret"] = development_secret(self.data)
-        if "Valkey" in missing:
+        if "Valkey" in alone:
             self.valkey = Valkey(
                 self.data / "valkey", chosen["Valkey"], log=logs / "valkey.log", inherited_fds=fds
             )
             changes["redis_url"] = self.valkey.url
+        elif "Valkey" in missing:
+            self.cluster = self._new_cluster(logs, fds)
+            changes |= {"redis_url": self.cluster.url, "redis_cluster": 1}
         if "local AWS" in missing:
             self.aws = LocalAws(
                 self.data / "aws",
@@ -204,6 +224,15 @@ class Stack:
             )
             changes["aws_endpoint_url"] = self.aws.url
         self.settings = replace(self.settings, **changes)
+
+    def _new_cluster(self, logs: Path, fds: list[int]) -> ValkeyCluster:
+        """Return the cluster of so many shards; each number of them has data of its own."""
+        names = [f"shard {number} of {self.shards}" for number in range(1, self.shards + 1)]
+        chosen = ports.remembered_ports(self.data / PORTS_FILE, names, PORTS_PER_NODE)
+        firsts = [chosen[name] for name in names]
+        firsts += [ports.claim_ports(PORTS_PER_NODE) for _ in range(self.shards * self.replicas)]
+        folder = self.data / f"cluster-{self.shards}"
+        return ValkeyCluster(folder, firsts, replicas=self.replicas, logs=logs, inherited_fds=fds)
 
     def _check_given_redis(self) -> None:
         """Raises StackError, without the URL, which may hold a password."""
@@ -222,6 +251,10 @@ class Stack:
         if self.valkey is not None:
             self.valkey.start_and_wait()
             self._report(f"Valkey on {self.settings.redis_url}")
+        elif self.cluster is not None:
+            self.cluster.start_and_wait()
+            listed = ", ".join(str(node.port) for node in self.cluster.nodes)
+            self._report(f"a cluster of {self.shards} Valkeys on ports {listed}")
         else:
             self._check_given_redis()
         if self.aws is not None:

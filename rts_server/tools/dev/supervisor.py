@@ -135,9 +135,10 @@ class Supervisor:
 
     def _parts_of_stack(self) -> Iterator[SupervisedProcess]:
         """Yield Valkey and the local AWS, if the stack started them."""
-        valkey, aws = self.stack.valkey, self.stack.aws
-        if valkey is not None:
-            yield SupervisedProcess(valkey, valkey.start_and_wait)
+        aws, cluster = self.stack.aws, self.stack.cluster
+        for node in cluster.nodes if cluster is not None else [self.stack.valkey]:
+            if node is not None:
+                yield SupervisedProcess(node, node.start_and_wait)
         if aws is not None:
 
             def restart_aws() -> None:

@@ -99,7 +99,7 @@ class ValkeyCluster:
                 node.wait_healthy(deadline - time.monotonic())
             if is_new:
                 self._form(deadline)
-            self._wait(self._is_whole, deadline)
+            self._wait(self.is_whole, deadline)
         except BaseException:
             self.stop(0.0)
             raise
@@ -129,7 +129,7 @@ class ValkeyCluster:
                 self._wait(partial(_knows, node, name), deadline)
                 _ask(node, "CLUSTER REPLICATE", name)
 
-    def _is_whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Return whether every node sees all others and all slots, and replicas follow."""
         infos = [_ask(node, "CLUSTER INFO") for node in self.nodes]
         if any(info["cluster_state"] != "ok" for info in infos):
@@ -138,7 +138,7 @@ class ValkeyCluster:
             return False
         if any(len(_known(node)) < len(self.nodes) for node in self.nodes):
             return False
-        return all(_is_following(node) for some in self.replicas for node in some)
+        return sum(map(_is_following, self.nodes)) == len(self.nodes) - len(self.primaries)
 
     def _wait(self, condition: Callable[[], bool], deadline: float) -> None:
         """Wait until it holds. Raises StackError at the deadline (monotonic seconds)."""

@@ -125,7 +125,6 @@ local function remove_member(one)
   grow(IN_MEMBERS, -redis.call('HDEL', MEMBERS, user))
   grow(IN_CURSORS, -redis.call('HDEL', CURSORS, 'r:' .. user, 'd:' .. user, 'x:' .. user))
   hide(user, false)
-  redis.call('PUBLISH', 'presence:' .. user, '-')  -- watches end with the last shared room
 end
 local function change_member(one)
   grow(IN_MEMBERS, redis.call('HSET', MEMBERS, one.user_id, text_after(one)))

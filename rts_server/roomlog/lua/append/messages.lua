@@ -45,5 +45,5 @@ local function message_failed(failed, entry)
   grow(IN_CHANGED,
     redis.call('HSET', CHANGED, failed.message_id, offset .. ' 0 ' .. entry .. ' {"failed":true}'))
   if is_last_message(failed.message_id) then set_in_head('last', '') end
-  if redis.call('EXISTS', FAILED) == 1 then redis.call('HSET', FAILED, 'failed', 1) end
+  note_failure(FAILED)
 end

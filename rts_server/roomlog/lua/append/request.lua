@@ -17,6 +17,7 @@ local known_room  -- the room's own fields once they were read
 local is_new, somebody_types  -- no result is remembered; somebody types in the room, see seldom.lua
 local role  -- of the actor; nil if the system acts
 local offset, seq, ts  -- of the last event written
+local published  -- offset of the last event that was published
 local entries  -- ids of the outbox entries written
 local head_fields, head_length = {}, 0  -- names and values of the fields of the head that change; of two alike the
 -- later holds, and what is behind the length is of an earlier call
@@ -66,6 +67,7 @@ local function begin(keys, args)
   now, head, sizes, known_room, role = clock(), nil, nil, nil, nil
   is_new, somebody_types = false, true
   offset, seq, ts, entries, head_length, new_keys, slots = nil, nil, nil, {}, 0, nil, nil
+  published = nil
   superseded, room_targets, message_keys = nil, nil, nil
   affected, member_count, settings, settings_rev = nil, nil, nil, 0
   typing_ended = 0

@@ -27,12 +27,12 @@ local function hide(user_id, hidden)
   set_in_head('hidden', head.hidden)
 end
 
--- Publish a member's settings and role to their devices.
+-- Publish a member's settings and role to their devices: on the room's channel, as no other one is in this slot, at the
+-- last event that was published, so that who removed them earlier is heard before (A2).
 local function publish_state(user_id, user_role, one)
   local event = cjson.encode({type = 'room.state', ts = ts, room_id = req.room_id,
     data = {muted = one.muted == '1', hidden = one.hidden == '1', role = user_role}})
-  redis.call('PUBLISH', user_channel(user_id), cjson.encode(
-    {kind = 'event', namespace = '/chat', type = 'room.state', text = event}))
+  redis.call(PUBLISH, req.channel, head.epoch .. ' ' .. published .. ' ~room.state@' .. user_id .. ' ' .. event)
 end
 
 -- Change a member's settings: the hash, the record, and an event to that user's devices. `rev` orders changes

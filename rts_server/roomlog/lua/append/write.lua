@@ -76,12 +76,13 @@ local function write(event)
   to_log(event, text, epoch .. '-' .. at)
   local entry = to_outbox(event, text, epoch .. ':' .. at)
   if is_message then apply_message(at_seq) else apply_event(event, entry) end
-  redis.call('PUBLISH', req.channel, epoch .. ' ' .. at .. ' ' .. event.type .. ' ' .. text)
+  redis.call(PUBLISH, req.channel, epoch .. ' ' .. at .. ' ' .. event.type .. ' ' .. text)
+  published = offset
 end
 
 -- The head, last of the room's keys: its sizes are what the next fence compares.
 local function write_head()
-  if head.ids_seq == head.seq then set_in_head('ids_seq', seq) end
+  if head.ids_seq == head.seq then redis.call('HDEL', HEAD, 'ids_seq') end  -- it would have to move with the seq
   redis.call('HSET', HEAD, 'offset', offset, 'seq', seq, 'shape', shape_of(sizes),
     unpack(head_fields, 1, head_length))
 end
