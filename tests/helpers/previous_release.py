@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from rts_server.persistence.scripts import LuaFunction, Script
 
 ROOT = Path(__file__).parents[2]
-PREVIOUS_RELEASE = "e4f2137fb0466393d28f06d2feb9e00f1c27ae44"
+PREVIOUS_RELEASE = "0cedd64218068281577c549c79d13fe9555087ac"
 """A commit. This release and that one may run side by side; moved when a release is made."""
 
 

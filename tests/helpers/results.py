@@ -22,8 +22,6 @@ async def as_string(redis: Redis, key: str) -> None:
 
 async def as_hash(redis: Redis, key: str) -> None:
     """Make a string the hash that holds the same, as the release before wrote it."""
-    if await redis.type(key) == b"hash":
-        return
     text: Any = await redis.get(key)
     values = text.decode().split(" ", len(FIELDS) - 1)
     fields: Any = dict(zip(FIELDS, values, strict=True))

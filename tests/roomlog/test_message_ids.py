@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.config import Settings, ms
 from rts_server.roomlog.script import FENCE, LUA, room_script
-from tests.helpers.bench import Bench, message
+from tests.helpers import previous_release
+from tests.helpers.bench import Bench, append, message
 from tests.helpers.client_ids import uuid7
 from tests.helpers.deployed import Deployed
 from tests.helpers.waiting import PATIENCE
@@ -320,8 +321,8 @@ async def test_a_filter_lives_as_long_as_messages_come(bench: Bench) -> None:
     assert await bench.redis.pttl(f"{room.prefix}ids") > ms(bench.settings.idempotency_ttl)
 
 
-async def test_the_filters_hold_where_the_release_before_wrote(bench: Bench) -> None:
-    """It also wrote `ids_seq`, which would have to move with the seq and so goes (R6)."""
+async def test_the_filters_hold_where_the_release_before_appended(bench: Bench) -> None:
+    """An older one also wrote `ids_seq`, which would have to move with the seq and so goes (R6)."""
     room_id = await bench.group("alice")
     await bench.append(message(room_id, "alice", "a"))
     room = keys.room(room_id)
@@ -329,10 +330,15 @@ async def test_the_filters_hold_where_the_release_before_wrote(bench: Bench) -> 
     await bench.redis.hset(room.head, "ids_seq", 1)
     await bench.append(message(room_id, "alice", "b"))
     assert b"ids_seq" not in await bench.head(room_id)
+    old = previous_release.scripts().append
+    reply = await old.evaluate(
+        bench.redis, *append(message(room_id, "alice", "old"), bench.settings)
+    )
+    assert reply[0] == b"ok"
     await bench.append(message(room_id, "alice", "c"))
     assert (await bench.head(room_id))[b"ids"] == filters
-    found = [await seen(bench, room_id, one) for one in ("a", "b", "c", "new")]
-    assert found == ["known", "known", "known", "new"]
+    found = [await seen(bench, room_id, one) for one in ("a", "b", "old", "c", "new")]
+    assert found == ["known", "known", "known", "known", "new"]
 
 
 async def test_filters_that_miss_ids_are_begun_anew(bench: Bench) -> None:

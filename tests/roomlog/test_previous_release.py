@@ -54,15 +54,13 @@ async def old_append(redis: Redis, request: AppendRequest, settings: Settings) -
 async def written(bench: Bench, room_id: str) -> list[Any]:
     """Everything of the room in Redis, without times, ids of entries and ids of requests.
 
-    The release before keeps results in hashes, and writes `ids_seq` into the head.
+    The release before keeps results in hashes.
     """
     room = keys.room(room_id)
     redis: Any = bench.redis
     head = await bench.head(room_id)
     state: list[Any] = [
-        sorted(
-            (k, v) for k, v in head.items() if k not in (b"last_ms", b"touched", b"ids", b"ids_seq")
-        )
+        sorted((k, v) for k, v in head.items() if k not in (b"last_ms", b"touched", b"ids"))
     ]
     state += [sorted((await redis.hgetall(key)).items()) for key in (room.members, room.cursors)]
     log: Any = await redis.xrange(room.log)

@@ -24,7 +24,7 @@ async def counted(bench: Bench) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    ("state", "most"), [("plain", 21.1), ("with a failed message", 23.1), ("with typing", 22.1)]
+    ("state", "most"), [("plain", 20.1), ("with a failed message", 22.1), ("with typing", 21.1)]
 )
 async def test_a_message_is_one_script_and_at_most_20_commands(
     bench: Bench, state: str, most: float

@@ -48,7 +48,7 @@ end
 --   frozen      1 if only owners and admins may send, else 0
 --   ids_until   time (ms) until which the idempotency keys know every message of the room; 0 for a loaded room, and
 --               once its log was trimmed
---   ids         which messages the filters of message ids have, see ids.lua; `ids_seq` of the release before as well
+--   ids         which messages the filters of message ids have, see ids.lua; perhaps `ids_seq` of an older release
 --   starts      JSON list of [epoch, seq before its first message], oldest epoch first
 --   full_at     time (ms) at which the room may have a whole burst of events again, see append/guards.lua
 --   forgotten   how many uncounted messages were forgotten; absent for none

@@ -5,8 +5,8 @@
 -- then the one before has nothing that is younger.
 -- Whole: all ids are in; begun: it waits for those that the archive has. A lost key is neither.
 -- The field `ids` of the head: seq before the first message of the written filter, the same of the one before ('-':
--- there is none), and ms at which the written one began. The release before also wrote `ids_seq`: seq after the last append
--- that knew these filters.
+-- there is none), and ms at which the written one began. A room may still have `ids_seq` of an older release:
+-- seq after the last append that knew these filters.
 local WHOLE, BEGUN = 2, 1
 
 local function ids_key() return KEY_PREFIX .. 'ids' end

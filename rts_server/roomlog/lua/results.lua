@@ -1,5 +1,5 @@
--- The first result of an append, as its idempotency key keeps it: a hash, or one string as the next release writes it,
--- which costs Redis half as much.
+-- The first result of an append, as its idempotency key keeps it: one string. The release before wrote a hash, which is
+-- read here too, and cost Redis twice as much.
 -- The string, with spaces between: epoch, offset, seq, ts, hash of the body, begin of the nonce, 1 if it is known as
 -- failed or else 0, ids of the outbox entries with commas between, and the affected users as JSON.
 local RESULT = '^(%d+) (%d+) (%d+) (%S+) (%S*) (%S*) ([01]) (%S*) (.*)$'

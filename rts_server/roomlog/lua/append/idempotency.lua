@@ -13,7 +13,7 @@ end
 
 -- Remember the result. The key promises that everything else was written (D1).
 local function remember(answer)
-  redis.call('HSET', IDEM, 'epoch', head.epoch, 'offset', offset, 'seq', seq, 'ts', ts, 'hash', req.hash,
-    'entries', table.concat(entries, ' '), 'answer', answer, 'by', req.nonce:sub(1, 8))
-  redis.call('PEXPIRE', IDEM, req.limits.idem_ttl)
+  redis.call('SET', IDEM, text_of(head.epoch) .. ' ' .. text_of(offset) .. ' ' .. text_of(seq) .. ' ' .. ts .. ' '
+    .. req.hash .. ' ' .. req.nonce:sub(1, 8) .. ' 0 ' .. (entries[2] and table.concat(entries, ',') or entries[1] or '')
+    .. ' ' .. answer, 'PX', req.limits.idem_ttl)
 end
