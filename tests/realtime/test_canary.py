@@ -26,13 +26,13 @@ INTERVAL, DEAF_AFTER = 0.01, 0.05
 class Link:
     """A subscriber behind a proxy that can go silent, and its canary."""
 
-    def __init__(self, url: str, redis: Redis) -> None:
+    def __init__(self, url: str, redis: Redis, deaf_after: float = DEAF_AFTER) -> None:
         self.changed = asyncio.Event()
         self.resumed = 0
         self.heard_until: list[float] = []
         self.subscriber = Subscriber(url, self._on_message, self._resumed)
         self.canary = Canary(
-            redis, self.subscriber, CHANNEL, interval=INTERVAL, deaf_after=DEAF_AFTER
+            redis, self.subscriber, CHANNEL, interval=INTERVAL, deaf_after=deaf_after
         )
 
     def _on_message(self, channel: str, data: bytes) -> None:
@@ -94,7 +94,7 @@ async def test_a_deaf_instance_reconnects_until_its_canary_returns(
 
 async def test_a_missing_subscription_ends_the_link(redis: Redis, valkey_url: str) -> None:
     """Redis has fewer channels than it confirmed; since when is not known (D5)."""
-    link = Link(valkey_url, redis)
+    link = Link(valkey_url, redis, deaf_after=PATIENCE)  # else a slow echo ends links too
     async with singing(link):
         await link.subscriber.subscribe(["room:r"])
         await link.hears()
@@ -108,7 +108,7 @@ async def test_a_missing_subscription_ends_the_link(redis: Redis, valkey_url: st
 
 async def test_what_was_heard_ends_with_the_break(redis: Redis, valkey_url: str) -> None:
     """A canary that comes back on a link whose channels are not all there yet says nothing."""
-    link = Link(valkey_url, redis)
+    link = Link(valkey_url, redis, deaf_after=PATIENCE)
     async with singing(link):
         await link.hears()
         began = asyncio.get_running_loop().time()
