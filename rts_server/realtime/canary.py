@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from rts_server import metrics
-from rts_server.realtime.subscriber import Subscriber
+from rts_server.realtime.subscriber import LinkState, Subscriber
 from rts_server.redis_client.connection import Command
 from rts_server.redis_client.info import info_field
 from rts_server.redis_client.pipeline import CommandPipe, channels_of, replies_at
@@ -33,6 +33,14 @@ RESTART_SHARE = 0.5
 _CHANNELS = re.compile(rb"\bs?sub=(\d+)")
 _deaf: set[Canary] = set()
 """Those of this process that do not hear themselves."""
+
+
+class _Count(NamedTuple):
+    """Channels that Redis had at a loop time, fewer than the link in its state before."""
+
+    before: LinkState
+    channels: int
+    at: float
 
 
 class Canary:
@@ -76,13 +84,16 @@ class Canary:
         self.answered = False
         self._missing_since: float | None = None
         self._restarted_at = float("-inf")
+        self._echoed = float("-inf")
+        self._count: _Count | None = None
         self.deaf = False
         self.heard_until = float("-inf")
 
     def received(self, payload: bytes) -> None:
         """Note that a canary came back. What comes while channels are missing says nothing."""
+        self._echoed = float(payload.removeprefix(CANARY_PREFIX))
         if self._subscriber.is_whole:
-            self.heard_until = float(payload.removeprefix(CANARY_PREFIX))
+            self.heard_until = self._echoed
         self._missing_since = None
         self._set_deaf(False)
 
@@ -158,19 +169,33 @@ class Canary:
             self._subscriber.restart()
 
     async def _check_channels(self) -> None:
-        """Reconnect the subscriber if Redis has fewer channels of it than it confirmed."""
+        """Reconnect the subscriber if Redis has fewer channels of it than it confirmed.
+
+        The link may still have to bring that some are gone: their slot has moved. So a count is
+        judged when a canary that was sent after it has come back on the link.
+        """
+        if (count := self._count) is not None:
+            if self._echoed < count.at:
+                return
+            self._count = None
+            if self._subscriber.misses_some(count.before, count.channels):
+                log.error("a subscription is missing")
+                self.heard_until = float("-inf")  # since when is not known
+                self._subscriber.restart()
+                return
         before = self._subscriber.state
-        if not before.client_id:
-            return
+        channels = await self._channels_of(before.client_id) if before.client_id else None
+        if channels is not None and self._subscriber.misses_some(before, channels):
+            self._count = _Count(before, channels, asyncio.get_running_loop().time())
+
+    async def _channels_of(self, client_id: int) -> int | None:
+        """Return how many channels Redis has of the link: -1 without the link, None if not told."""
         try:
-            (found,) = await self._ask(("CLIENT", "LIST", "ID", before.client_id))
+            (found,) = await self._ask(("CLIENT", "LIST", "ID", client_id))
         except ResponseError as error:
             self._throttled_log.warning("channels cannot be counted", error)
-            return
+            return None
         except (RedisError, OSError):
-            return
+            return None
         counts = [int(count) for count in _CHANNELS.findall(found)]
-        if self._subscriber.misses_some(before, sum(counts) if counts else -1):
-            log.error("a subscription is missing")
-            self.heard_until = float("-inf")  # since when is not known
-            self._subscriber.restart()
+        return sum(counts) if counts else -1

@@ -303,6 +303,7 @@ class Subscriber:
         is_wanted = channel in self._kept or channel in self._owned
         if is_wanted and channel not in self._pending:
             self._pending.add(channel)
+            self._unsubscribed += 1
             self._on_unserved(slot_of(channel), None)
 
     def _dispatch(self, channel: str, data: bytes) -> None:

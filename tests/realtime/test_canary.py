@@ -106,6 +106,27 @@ async def test_a_missing_subscription_ends_the_link(redis: Redis, valkey_url: st
         assert link.heard_until == [float("-inf")]
 
 
+async def test_what_the_link_is_about_to_say_is_not_missing(
+    redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot has moved: Redis has fewer channels, and says so behind the count (D5)."""
+    link = Link(valkey_url, redis, deaf_after=PATIENCE)
+    counted: list[int] = []
+
+    async def channels_of(client_id: int) -> int:
+        if not counted:
+            asyncio.get_running_loop().call_soon(link.subscriber._unsubscribed_from, "room:r")
+        counted.append(client_id)
+        return 1
+
+    monkeypatch.setattr(link.canary, "_channels_of", channels_of)
+    monkeypatch.setattr(link.subscriber, "_on_unserved", lambda slot, error: None)
+    async with singing(link):
+        await link.subscriber.subscribe(["room:r"])
+        await eventually(lambda: len(counted) > 3)
+        assert link.resumed == 0
+
+
 async def test_what_was_heard_ends_with_the_break(redis: Redis, valkey_url: str) -> None:
     """A canary that comes back on a link whose channels are not all there yet says nothing."""
     link = Link(valkey_url, redis, deaf_after=PATIENCE)
