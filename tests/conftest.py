@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from tests.helpers.operator import Operator
 from tests.helpers.world import World
 
 HERE = Path(__file__).parent
+UNCLOSED: list[str] = []
+"""Tests that left a transport open."""
 
 pytest_plugins = ["tests.helpers.room_fixtures"]
 
@@ -115,6 +118,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _on_three(item: pytest.Item) -> bool:
     asked = getattr(item, "callspec", None)
     return asked is not None and asked.params.get("primaries") == 3
+
+
+def pytest_warning_recorded(warning_message: warnings.WarningMessage, nodeid: str) -> None:
+    """Note the tests whose loop closed with an open transport."""
+    if "unclosed resource" in str(warning_message.message):
+        UNCLOSED.append(nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run for them; the warnings are in its summary."""
+    if UNCLOSED and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True)

@@ -87,6 +87,7 @@ class ShardedSubscriber:
         self._down: set[Address] = set()
         self._missed: dict[int, float] = {}
         self._placed: list[asyncio.Future[None]] = []
+        self._closing: list[Shard] = []
         self._tasks = Tasks()
 
     @property
@@ -127,8 +128,8 @@ class ShardedSubscriber:
             self._topology.on_read.remove(self._follow)
         await self._tasks.close()
         self._at.clear()  # who gives up a channel later finds no link
-        shards, self._shards = self._shards, {}
-        await asyncio.gather(*map(self._close_shard, shards.values()))
+        shards, self._shards = [*self._shards.values(), *self._closing], {}
+        await asyncio.gather(*map(self._close_shard, shards))
 
     async def subscribe(self, channels: Iterable[str]) -> None:
         """Return once Redis confirmed all of the channels; wait for primaries that are away."""
@@ -223,7 +224,8 @@ class ShardedSubscriber:
         self._refused.clear()
         self._move(moved)
         for address in self._shards.keys() - primaries:
-            self._tasks.keep(self._close_shard(self._shards.pop(address)))
+            self._closing.append(self._shards.pop(address))
+            self._tasks.keep(self._close_shard(self._closing[-1]))
         for address in self._down & self._shards.keys():
             self._shards[address].subscriber.ask_again()
         self._down.clear()
@@ -295,6 +297,8 @@ class ShardedSubscriber:
 
     async def _close_shard(self, shard: Shard) -> None:
         await asyncio.gather(cancelled(shard.canary_task), shard.subscriber.close())
+        if shard in self._closing:
+            self._closing.remove(shard)
 
     def _canary_channel(self, address: Address) -> str:
         """Return a channel in a slot of a primary, which has one."""

@@ -75,7 +75,7 @@ class CommandPipe(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Close all connections; commands without a reply get `Lost`."""
+        """Close all connections; commands without a reply get `Lost`, as do later ones."""
 
 
 class RedisPipeline(CommandPipe):
@@ -95,9 +95,11 @@ class RedisPipeline(CommandPipe):
         self._replies = self._replies_seen = 0
         self._silence_timer: asyncio.Handle | None = None
         self._throttled_log = ThrottledLog(log)
+        self._is_closed = False
 
     async def close(self) -> None:
-        """Close the connection; commands without a reply get `Lost`."""
+        """Close the connection; commands without a reply get `Lost`, as do later ones."""
+        self._is_closed = True
         if self._opening is not None:
             await cancelled(self._opening)
             fail(on_reply for _, on_reply in self._unsent)
@@ -139,6 +141,9 @@ class RedisPipeline(CommandPipe):
 
     def _send(self, commands: Sequence[Command], on_replies: Sequence[OnReply]) -> None:
         if self._connection is None or self._connection.closing:
+            if self._is_closed:
+                fail(on_replies)
+                return
             self._unsent.extend(zip(commands, on_replies, strict=True))
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open())

@@ -61,9 +61,11 @@ class ShardedPipeline(CommandPipe):
         self._unsent: list[_Call] = []
         self._opening: asyncio.Task[None] | None = None
         self._tasks = Tasks()
+        self._is_closed = False
 
     async def close(self) -> None:
-        """Close all connections; commands without a reply get `Lost`."""
+        """Close all connections; commands without a reply get `Lost`, as do later ones."""
+        self._is_closed = True
         await self._tasks.close()
         unsent, self._unsent = self._unsent, []
         fail(call.on_reply for call in unsent)
@@ -113,6 +115,9 @@ class ShardedPipeline(CommandPipe):
         return self._topology.owner(slot_of(key))
 
     def _route(self, call: _Call) -> None:
+        if self._is_closed:
+            fail([call.on_reply])
+            return
         if not self._topology.is_known:
             self._unsent.append(call)
             if self._opening is None:

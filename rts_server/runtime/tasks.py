@@ -21,17 +21,25 @@ class Tasks:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
 
     def keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Start work in the background and return its task. A failure is logged."""
+        """Start work in the background and return its task. A failure is logged.
+
+        After `close` the work does not begin: its task is cancelled.
+        """
         task = asyncio.create_task(work)
+        if self._is_closed:
+            task.cancel()
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def close(self) -> None:
-        """Cancel all tasks and wait for their end."""
-        await cancelled(*self._tasks)
+        """Cancel all tasks and wait for their end, also of those that an end would have started."""
+        self._is_closed = True
+        while self._tasks:
+            await cancelled(*self._tasks)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

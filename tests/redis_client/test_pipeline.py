@@ -176,3 +176,15 @@ async def test_closing_fails_the_waiting_commands(valkey_url: str, redis: Redis)
     asked.append(late.execute_command("BLPOP", "nothing", 0))
     await late.close()
     assert [type(one) for one in await gathered(*asked)] == [Lost, Lost]
+
+
+async def test_a_closed_pipe_opens_nothing(valkey_url: str) -> None:
+    """Commands that come late, such as those of a callback of the close, are lost at once."""
+    pipe = to(valkey_url)
+    await pipe.execute_command("PING")
+    late: list[asyncio.Future[object]] = []
+    pipe.send(("BLPOP", "nothing", "0"), lambda _: late.append(pipe.execute_command("PING")))
+    await pipe.close()
+    with pytest.raises(Lost):
+        await late[0]
+    assert pipe._opening is None

@@ -263,3 +263,16 @@ async def test_while_the_cluster_is_away_commands_are_lost(unused_tcp_port: int)
     async with valkey.pipe_by(f"redis://127.0.0.1:{unused_tcp_port}/0") as shards:
         (told,) = await gathered(shards.execute_command("GET", "x"))
         assert isinstance(told, Lost)
+
+
+async def test_a_closed_pipe_opens_nothing(shards: ShardedPipeline) -> None:
+    """Commands that come late are lost at once, and nobody asks where slots are."""
+    await shards.execute_command("GET", "a")
+    await shards.close()
+    (lost,) = await gathered(shards.execute_command("GET", "a"))
+    assert isinstance(lost, Lost)
+    topology = shards._topology
+    await topology.close()
+    late = topology.refresh_soon()
+    await asyncio.wait([late])
+    assert late.cancelled()
