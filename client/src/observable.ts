@@ -24,9 +24,9 @@ function tellAll(): void {
  */
 export class Cell<T> implements Observable<T> {
   readonly #compute: () => T;
-  readonly #listeners = new Set<(value: T) => void>();
+  /** With the value each was told last. */
+  readonly #listeners = new Map<(value: T) => void, T>();
   #value: T | undefined;
-  #told: T | undefined;
   #stale = true;
 
   constructor(compute: () => T) {
@@ -44,10 +44,10 @@ export class Cell<T> implements Observable<T> {
   subscribe(listener: (value: T) => void): () => void {
     const own = (value: T) => listener(value); // the same listener may subscribe twice
     functionOf("listener", listener);
-    if (this.#listeners.size === 0) this.#told = this.value;
-    this.#listeners.add(own);
+    const { value } = this;
+    this.#listeners.set(own, value);
     try {
-      own(this.value);
+      own(value);
     } catch (error) {
       this.#listeners.delete(own);
       throw error;
@@ -64,11 +64,11 @@ export class Cell<T> implements Observable<T> {
   }
 
   tell(): void {
-    const value = this.value;
-    if (Object.is(value, this.#told)) return;
-    this.#told = value;
-    for (const listener of [...this.#listeners]) {
-      if (!this.#listeners.has(listener)) continue; // one before it ended it
+    const { value } = this;
+    for (const [listener, told] of [...this.#listeners]) {
+      // One before it may have ended it; who subscribed since the change knows.
+      if (!this.#listeners.has(listener) || Object.is(value, told)) continue;
+      this.#listeners.set(listener, value);
       try {
         listener(value);
       } catch (error) {

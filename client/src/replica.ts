@@ -21,6 +21,8 @@ export class Replica {
   #start: Position | undefined;
   /** What came and needs a snapshot to stand on; undefined while none is missing. */
   #early: (LogEvent | Recount)[] | undefined = [];
+  /** The count of unread messages is an estimate until the server has counted above what was read here. */
+  #isEstimated = false;
 
   /** The room as it is now; undefined before its first snapshot. */
   get view(): RoomView | undefined {
@@ -44,6 +46,7 @@ export class Replica {
   learn(view: RoomView, me: string): LogEvent[] {
     this.#start ??= positionOf(view);
     const waited = this.#early;
+    this.#counted(view);
     const summary = learn(waited ? this.#readHere() : this.#summary, view);
     // One that events have overtaken says nothing about them: another must be fetched.
     if (summary !== this.#summary) this.stale = false;
@@ -91,15 +94,29 @@ export class Replica {
   recount(data: Recount): false {
     if (this.#early || !this.#summary) (this.#early ??= []).push(data);
     // The snapshot may have counted events that come only now: they count from here.
-    else this.#summary = recount(this.#summary, data, this.#heard ?? START);
+    else {
+      this.#counted(data);
+      this.#summary = recount(this.#summary, data, this.#heard ?? START);
+    }
     return false;
+  }
+
+  /** A session begins: what the server counted may have been said in one that ended. */
+  resume(): void {
+    if (this.#isEstimated) this.stale = true;
+  }
+
+  #counted({ read_seq }: Pick<RoomView, "read_seq">): void {
+    if (read_seq >= (this.#summary?.view.read_seq ?? 0)) this.#isEstimated = false;
   }
 
   /** Everything up to `seq` was seen. Returns whether that is new. */
   read(seq: number, me: string): boolean {
     const summary = this.#summary;
     if (!summary || seq <= summary.view.read_seq) return false;
-    this.#summary = read(summary, Math.min(seq, summary.view.seq), this.#above(seq, summary.view, me));
+    const unread = this.#held(seq, me);
+    this.#isEstimated = unread === undefined;
+    this.#summary = read(summary, Math.min(seq, summary.view.seq), above(seq, summary.view, unread));
     return true;
   }
 
@@ -109,20 +126,18 @@ export class Replica {
     if (summary) this.#summary = { ...summary, view: { ...summary.view, ...state } };
   }
 
-  /** Unread messages above a seq, exactly where they are all held, else as many as there may be. */
-  #above(seq: number, view: RoomView, me: string): number {
+  /** Messages of others above a seq; undefined where not all are held. */
+  #held(seq: number, me: string): number | undefined {
     const { messages, hasNewer } = this.timeline;
     const first = messages[0];
-    const most = Math.min(view.unread, Math.max(0, view.seq - seq));
-    if (hasNewer || !first || first.seq > seq + 1) return most;
-    const unread = messages.filter(
+    if (hasNewer || !first || first.seq > seq + 1) return undefined;
+    return messages.filter(
       (message) =>
         message.seq > seq &&
         message.type !== "system" &&
         message.sender_id !== me &&
         message.deleted_at === undefined,
-    );
-    return Math.min(most, unread.length);
+    ).length;
   }
 
   /** After a reset only what was read here is kept: a snapshot of any position counts. */
@@ -130,4 +145,9 @@ export class Replica {
     const summary = this.#summary;
     return summary && { view: { ...summary.view, epoch: 0, offset: 0 }, counted: START };
   }
+}
+
+/** Unread messages above a seq: those that are held, else as many as there may be. */
+function above(seq: number, view: RoomView, held = Infinity): number {
+  return Math.min(view.unread, Math.max(0, view.seq - seq), held);
 }

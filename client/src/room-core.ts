@@ -201,6 +201,7 @@ export class RoomCore {
     this.changes.flush(); // before messages that were typed later
     this.outbox.flush();
     this.replica.members.loaded = false;
+    this.replica.resume();
     if (this.#watchers > 0) void this.#load();
     this.#moved();
   }

@@ -62,3 +62,14 @@ test("a listener that another one ends in the same round is not called any more"
   await Promise.resolve();
   assert.deepEqual(heard, ["value 1"]);
 });
+
+test("who subscribes in the task of a change is told once", async () => {
+  const value = new Value(1);
+  const before: number[] = [];
+  const seen: number[] = [];
+  value.subscribe((one) => before.push(one));
+  value.set(2);
+  value.subscribe((one) => seen.push(one));
+  await Promise.resolve();
+  assert.deepEqual([before, seen], [[1, 2], [2]]);
+});

@@ -221,3 +221,24 @@ test("reading up to the middle leaves what is above, without system messages and
   replica.read(2, ME);
   assert.equal(replica.view.unread, 1);
 });
+
+test("an estimate of what is unread is asked for in the next session, unless the server has counted", () => {
+  const server = new ServerRoom();
+  for (const type of ["text", "system", "text", "text"] as const) server.send("bob", type);
+  const replica = new Replica();
+  replica.learn(server.snapshot(), ME);
+  replica.resume();
+  assert.equal(replica.stale, false);
+  replica.read(1, ME); // no message is held, so the system message may be one that counts
+  const lost = server.read(1) ?? assert.fail();
+  replica.resume();
+  assert.equal(replica.stale, true);
+  replica.learn(server.snapshot(), ME);
+  assert.deepEqual([replica.view?.unread, lost.unread], [2, 2]);
+  replica.resume();
+  assert.equal(replica.stale, false);
+  replica.read(3, ME);
+  replica.recount(server.read(3) ?? assert.fail());
+  replica.resume();
+  assert.deepEqual([replica.stale, replica.view?.unread], [false, 1]);
+});
