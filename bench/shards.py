@@ -1,7 +1,7 @@
 """`python -m bench.shards`: how the load of one primary falls where there are more of them.
 
-The same messages at the same rate on one server and on clusters, and nothing for as long; then
-without the relay.
+The same messages at the same rate on one server, on a cluster of one and on larger ones, and
+nothing for as long; then without the relay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGSTOP
-from typing import Any
 
 import click
 import uvloop
@@ -25,6 +24,7 @@ from bench.primary_cost import PrimaryCost, listed
 from bench.testbed import Testbed, running_testbed, unstarted_stack
 from rts_server import keys
 from rts_server.redis_client.slots import slot_of
+from rts_server.tools.dev.stack import Stack
 from tests.helpers.valkey import ask
 
 INSTANCES = 2
@@ -58,6 +58,7 @@ class Measured:
     `busy`, `idle`, `alone`: with messages, with none, and with none and no relay.
     """
 
+    name: str
     slots: list[float]
     rooms: list[float]
     messages: int
@@ -83,8 +84,9 @@ class Measured:
 @click.option("--pairs", type=click.IntRange(2, 5_000), default=1_000)
 @click.option("--rate", type=click.FloatRange(10, 10_000), default=250, help="Messages/s.")
 @click.option("--rounds", type=click.IntRange(1, 20), default=1)
-@click.option("--shards", type=click.IntRange(1, 20), multiple=True, default=(1, 2, 3),
-              help="Numbers of primaries; the others are compared with the first.")  # fmt: skip
+@click.option("--shards", type=click.IntRange(0, 20), multiple=True, default=(0, 1, 2, 3),
+              help="Numbers of primaries of a cluster, 0: one server; all are compared with the "
+              "first two.")  # fmt: skip
 def main(messages: int, pairs: int, rate: float, rounds: int, shards: tuple[int, ...]) -> None:
     """Measure messages of pairs, each in a room of its own, on two instances."""
     allow_files()
@@ -95,17 +97,21 @@ def main(messages: int, pairs: int, rate: float, rounds: int, shards: tuple[int,
 
 def _measured(shards: int, pairs: int, messages: int, rate: float) -> Measured:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        stack = unstarted_stack(Path(folder), "relaxed", shards)
+        stack = unstarted_stack(Path(folder), "relaxed", max(shards, 1))
+        stack.is_cluster = shards > 0
         with pinned(cores()[2]):
             stack.start()
         try:
             with pinned(cores()[1]):
-                return uvloop.run(_messages_of_pairs(stack, pairs, messages, rate))
+                name = f"cluster of {shards}" if shards else "one server"
+                return uvloop.run(_messages_of_pairs(name, stack, pairs, messages, rate))
         finally:
             stack.stop()
 
 
-async def _messages_of_pairs(stack: Any, pairs: int, messages: int, rate: float) -> Measured:
+async def _messages_of_pairs(
+    name: str, stack: Stack, pairs: int, messages: int, rate: float
+) -> Measured:
     async with (
         running_testbed(stack, contenders()[0], 2, pairs, settled=True) as made,
         running(contenders()[0], INSTANCES, stack) as servers,
@@ -120,7 +126,7 @@ async def _messages_of_pairs(stack: Any, pairs: int, messages: int, rate: float)
         refused = load.seen.refused + messages - len(load.seen.acks)
         made.relay.signal(SIGSTOP)
         alone = await _costs_of(made, servers, load.idle)
-        return Measured(slots, rooms, messages, refused, busy, idle, alone)
+        return Measured(name, slots, rooms, messages, refused, busy, idle, alone)
 
 
 async def _costs_of(made: Testbed, servers: Running, work: Callable[[], Awaitable[None]]) -> Costs:
@@ -150,20 +156,22 @@ def _shares(made: Testbed) -> tuple[list[float], list[float]]:
 
 def report(measured: Sequence[Measured]) -> str:
     """Return tables of the shares, of what is done without messages, and the commands."""
-    first = measured[0]
+    first, second = measured[0], measured[:2][-1]
     lines = [
-        "| primaries | slots, % | rooms, % | µs CPU of each per message of all | the largest : "
-        "one's | commands per message | : one's | µs of both web | of the relay | refused |",
-        "| " + " | ".join(["---:"] * 10) + " |",
+        "| primaries | slots, % | rooms, % | µs CPU of each per message of all "
+        f"| the largest : {first.name} | : {second.name} | commands per message "
+        f"| : {first.name} | µs of both web | of the relay | refused |",
+        "| " + " | ".join(["---:"] * 11) + " |",
     ]
     for one in measured:
         micros = [cost.cpu / one.messages * 1e6 for cost in one.busy.primaries]
         cells = [
-            str(len(one.slots)),
+            one.name,
             _list(100 * share for share in one.slots),
             _list(100 * share for share in one.rooms),
             _list(micros),
             f"{one.largest / first.largest:.2f}",
+            f"{one.largest / second.largest:.2f}",
             f"{one.commands:.1f}",
             f"{one.commands / first.commands:.2f}",
             f"{one.busy.web / one.messages * 1e6:.0f}",
@@ -181,7 +189,7 @@ def report(measured: Sequence[Measured]) -> str:
         idle, alone = one.idle, one.alone
         of_web = alone.calls.total() / alone.seconds
         cells = [
-            str(len(one.slots)),
+            one.name,
             _list((1e3 * cost.cpu / cost.seconds for cost in idle.primaries), 1),
             _list(cost.commands.total() / cost.seconds for cost in idle.primaries),
             f"{idle.calls.total() / idle.seconds - of_web:.0f}",
@@ -191,13 +199,12 @@ def report(measured: Sequence[Measured]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     for one in measured:
-        count = len(one.slots)
         both = zip(one.busy.primaries, one.idle.primaries, strict=True)
         net = sum((busy.without(idle).commands for busy, idle in both), Counter())
         lines += [
             "",
-            f"{count}, commands per message: {listed(net, one.messages)}.",
-            f"{count}, of both web processes a second, idle: "
+            f"{one.name}, commands per message: {listed(net, one.messages)}.",
+            f"{one.name}, of both web processes a second, idle: "
             f"{listed(one.alone.calls, one.alone.seconds)}.",
         ]
     return "\n".join([*lines, ""])

@@ -57,6 +57,7 @@ class Stack:
     ManagedProcess).
 
     Attributes:
+        is_cluster: Whether Valkey is a cluster, from the next start on: it is with several shards.
         replicas: Of each shard of a cluster, from the next start on.
     """
 
@@ -83,6 +84,7 @@ class Stack:
             | ({"RTS_LIMITS": limits} if limits else {})
         )
         self.shards = shards
+        self.is_cluster = shards > 1
         self.replicas = 0
         self.valkey: Valkey | None = None
         self.cluster: ValkeyCluster | None = None
@@ -197,9 +199,9 @@ class Stack:
     def _configure(self) -> None:
         """Choose ports and secret, create the parts, and complete the settings."""
         missing = [part for part, name in VARIABLES_OF_PARTS.items() if not self.environ.get(name)]
-        if self.shards > 1 and "Valkey" not in missing:
+        if self.is_cluster and "Valkey" not in missing:
             raise StackError("RTS_REDIS_URL names a Redis that runs already: leave out --shards.")
-        alone = [part for part in missing if part != "Valkey" or self.shards == 1]
+        alone = [part for part in missing if part != "Valkey" or not self.is_cluster]
         chosen = ports.remembered_ports(self.data / PORTS_FILE, alone)
         logs = self.data / "logs"
         fds = [self._lock] if self._lock is not None else []
