@@ -15,6 +15,11 @@ from rts_server.redis_client.sharded_pipeline import ShardedPipeline
 from rts_server.redis_client.topology import Topology
 from rts_server.redis_client.transport import use_checked_connections
 
+CONNECT_SECONDS = 0.5
+"""How long a connection to a server may take."""
+ANSWER_SECONDS = 1.0
+"""How long redis-py waits for a reply; a pipe has a bound of its own."""
+
 
 class RedisServers:
     """What all connections of a process to Redis share.
@@ -50,8 +55,8 @@ def pool(
         max_connections=connections,
         timeout=1.0,
         protocol=2,
-        socket_connect_timeout=0.5,
-        socket_timeout=1.0,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), retries),
     )
@@ -65,7 +70,10 @@ async def check_kind(settings: Settings) -> None:
     Raises SystemExit if it is the other. Redis that is away is not checked.
     """
     client = Redis.from_url(
-        settings.redis_url, protocol=2, socket_connect_timeout=0.5, socket_timeout=1.0
+        settings.redis_url,
+        protocol=2,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
     )
     async with client:
         try:

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server.config import Settings
-from rts_server.redis_client import pipeline
+from rts_server.redis_client import pipeline, servers
 from tests.helpers import aws
 from tests.helpers.bench import Bench
 from tests.helpers.deployed import Deployed
@@ -37,6 +37,8 @@ async def deployed(
     The archive works inside this process: on a busy machine it may hold up the event loop for as
     long as a connection may be silent, which is no fault of the room log.
     """
+    monkeypatch.setattr(servers, "CONNECT_SECONDS", PATIENCE)
+    monkeypatch.setattr(servers, "ANSWER_SECONDS", PATIENCE)
     monkeypatch.setattr(pipeline, "SILENCE_SECONDS", PATIENCE)
     monkeypatch.setattr(pipeline, "PIPELINE_CONNECT_SECONDS", PATIENCE)
     async with Deployed(Settings(redis_url=valkey_url), redis) as made:

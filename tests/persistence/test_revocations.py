@@ -125,7 +125,7 @@ async def test_a_mirror_lost_during_its_rebuild_is_not_complete(make: Make, redi
     await rebuilding.refresh()
     late = make()
     await late.refresh()
-    assert refuses(late, token(eve, 1))
+    assert refuses(late, token(eve, 100))
 
 
 async def test_without_redis_the_table_is_read(make: Make) -> None:
@@ -138,7 +138,7 @@ async def test_without_redis_the_table_is_read(make: Make) -> None:
     assert not there.known.is_set()
     await there.refresh()
     assert there.known.is_set()
-    assert refuses(there, token(eve, 1))
+    assert refuses(there, token(eve, 100))
     await nowhere.aclose()
 
 

@@ -91,6 +91,7 @@ class Instance:
     async def stop(self) -> None:
         """Stop them without any report: as SIGSTOP and SIGKILL look to other instances."""
         await self.tasks.close()
+        self.tasks = Tasks()
 
     def watcher(self, user_id: str) -> SessionWatch:
         """Return the watch of a new session of a user."""
