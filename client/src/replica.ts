@@ -23,6 +23,8 @@ export class Replica {
   #early: (LogEvent | Recount)[] | undefined = [];
   /** The count of unread messages is an estimate until the server has counted above what was read here. */
   #isEstimated = false;
+  /** What was seen before the first snapshot, up to this seq. */
+  #seen = 0;
 
   /** The room as it is now; undefined before its first snapshot. */
   get view(): RoomView | undefined {
@@ -52,9 +54,11 @@ export class Replica {
     if (summary !== this.#summary) this.stale = false;
     this.#summary = summary;
     this.#early = undefined;
-    return (waited ?? []).filter((one): one is LogEvent =>
+    const events = (waited ?? []).filter((one): one is LogEvent =>
       "type" in one ? this.apply(one, me) : this.recount(one),
     );
+    this.read(this.#seen, me);
+    return events;
   }
 
   /** Apply an event of the log. Returns whether it was new. */
@@ -113,6 +117,7 @@ export class Replica {
   /** Everything up to `seq` was seen. Returns whether that is new. */
   read(seq: number, me: string): boolean {
     const summary = this.#summary;
+    if (!summary) this.#seen = Math.max(this.#seen, seq);
     if (!summary || seq <= summary.view.read_seq) return false;
     const unread = this.#held(seq, me);
     this.#isEstimated = unread === undefined;

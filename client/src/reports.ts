@@ -43,7 +43,7 @@ export class Reports {
     if (this.#timer !== undefined && this.#due <= due) return;
     clearTimeout(this.#timer);
     this.#due = due;
-    this.#timer = setTimeout(() => void this.#tell(), due - Date.now());
+    this.#timer = setTimeout(() => void this.#tell(), Math.max(0, due - Date.now()));
   }
 
   stop(): void {

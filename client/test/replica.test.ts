@@ -242,3 +242,13 @@ test("an estimate of what is unread is asked for in the next session, unless the
   replica.resume();
   assert.deepEqual([replica.stale, replica.view?.unread], [false, 1]);
 });
+
+test("what was seen before the first snapshot is read with it", () => {
+  const server = new ServerRoom();
+  for (let n = 0; n < 4; n += 1) server.send("bob");
+  const replica = new Replica();
+  assert.equal(replica.read(3, ME), false);
+  assert.equal(replica.read(2, ME), false);
+  replica.learn(server.snapshot(), ME);
+  assert.deepEqual([replica.view?.read_seq, replica.view?.unread], [3, 1]);
+});

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.helpers.chat_package import ChatPackage
 from tests.helpers.rest import Rest
 from tests.helpers.world import World, name
@@ -41,6 +43,32 @@ async def test_two_people_chat(world: World) -> None:
         await page.until(f"{typing} === ''", room_id=room_id)
         await page.until("clients.bob.unread.value.total === 0")
         await page.until(f"{TEXTS} === 'one,two,three'", who="alice", room_id=room_id)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+async def test_what_is_read_before_the_room_is_known_is_read(world: World, watched: bool) -> None:
+    """Others see it too: a page may say it as soon as it has the id of the room."""
+    alice, bob = name("alice"), name("bob")
+    async with ChatPackage() as page:
+        await page.connect("alice", world.urls[0], world.token(alice))
+        room_id = await page.run(
+            "const room = await clients.alice.direct(bob); room.watch();"
+            "for (const text of ['one', 'two', 'three']) room.send({ text }); return room.room_id",
+            bob=bob,
+        )
+        await page.until(f"{TEXTS} === 'one,two,three'", who="alice", room_id=room_id)
+        await page.run(
+            "clients.bob = chat.createClient({ url, getToken: () => token });"
+            "const room = clients.bob.room(room_id); if (watched) room.watch();"
+            "room.markVisible(2); clients.bob.connect();",
+            url=world.urls[0],
+            token=world.token(bob),
+            room_id=room_id,
+            watched=watched,
+        )
+        await page.until("clients.bob.unread.value.total === 1")
+        statuses = "clients.alice.room(room_id).state.value.messages.map((m) => m.status).join()"
+        await page.until(f"{statuses} === 'read,read,delivered'", room_id=room_id)
 
 
 async def test_a_direct_room_is_known_once_it_is_made(world: World) -> None:
