@@ -25,8 +25,8 @@ function placed(ordered: readonly Message[], message: Message, old?: Message): M
   return next;
 }
 
-/** An event, or what an ack says like one. */
-type Change = LogEvent | { type: "message.new"; data: { message: Message } };
+/** An event, or the ack of one's own message. */
+type Change = LogEvent | { type: "acked"; message: Message };
 
 /**
  * The messages of a room that are held, without a hole: a window of its history, or its end. While a
@@ -113,8 +113,15 @@ export class Timeline {
 
   /** The ack of one's own message may come before its event. */
   acked(message: Message): void {
-    this.await({ type: "message.new", data: { message } });
-    if (!this.hasNewer && !this.#messages.has(message.message_id)) this.#merge(message);
+    this.await({ type: "acked", message });
+    this.#change({ type: "acked", message });
+  }
+
+  /** Add one's own message, unless others between it and those held are missing: an old one may be acked again. */
+  #acked(message: Message): void {
+    if (this.hasNewer || this.#messages.has(message.message_id)) return;
+    const first = this.messages[0];
+    if (!this.hasOlder || (first && message.seq > first.seq)) this.#merge(message);
   }
 
   #catchUp(): void {
@@ -125,6 +132,8 @@ export class Timeline {
 
   #change(event: Change): void {
     switch (event.type) {
+      case "acked":
+        return this.#acked(event.message);
       case "message.new":
         if (!this.hasNewer || this.#messages.has(event.data.message.message_id))
           this.#merge(event.data.message);

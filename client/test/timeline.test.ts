@@ -46,6 +46,25 @@ test("what is not held stays out of a window in the middle, and of an unknown en
   assert.deepEqual(timeline.messages, [message]);
 });
 
+test("an old message that is acked again leaves no hole before those held", () => {
+  const server = new ServerRoom();
+  for (let n = 0; n < 9; n += 1) server.send("bob");
+  const page = server.messages.slice(6);
+  const old = server.messages[1] ?? assert.fail();
+  const next = { ...old, message_id: "next", seq: 10 };
+  const timeline = new Timeline();
+  const seqs = () => timeline.messages.map(({ seq }) => seq);
+  timeline.expect();
+  timeline.acked(old);
+  timeline.replace(page, { hasOlder: true, hasNewer: false });
+  assert.deepEqual(seqs(), [7, 8, 9]);
+  timeline.acked(old);
+  timeline.acked(next);
+  assert.deepEqual(seqs(), [7, 8, 9, 10]);
+  timeline.extend(server.messages.slice(0, 6), { hasOlder: false });
+  assert.deepEqual(seqs(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+});
+
 test("whatever comes, messages stand in order, and what did not change is the same object", () => {
   const server = new ServerRoom();
   for (let n = 0; n < 5; n += 1) server.send("bob");
