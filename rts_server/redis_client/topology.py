@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
@@ -110,15 +110,21 @@ class Topology:
         self._next_at = asyncio.get_running_loop().time() + REFRESH_SECONDS
 
     async def _ask(self, node: Address) -> Any:
-        client = Redis.from_url(
+        pool = ConnectionPool.from_url(
             self.url_of(node),
             protocol=2,
             socket_connect_timeout=0.5,
             socket_timeout=1.0,
             retry=Retry(NoBackoff(), 0),
         )
-        async with client:
-            return await client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+        # Without a client: the end of one waits, and so could be cancelled itself.
+        connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.connect()
+            await connection.send_command("CLUSTER SLOTS")
+            return await connection.read_response()
+        finally:
+            await connection.disconnect(nowait=True)
 
     def _take(self, spans: Iterable[Any], asked: Address) -> None:
         owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
