@@ -15,9 +15,9 @@ from rts_server.redis_client.sharded_pipeline import ShardedPipeline
 from rts_server.redis_client.topology import Topology
 from rts_server.redis_client.transport import use_checked_connections
 
-CONNECT_SECONDS = 0.5
+SERVER_CONNECT_SECONDS = 0.5
 """How long a connection to a server may take."""
-ANSWER_SECONDS = 1.0
+SERVER_ANSWER_SECONDS = 1.0
 """How long redis-py waits for a reply; a pipe has a bound of its own."""
 
 
@@ -55,8 +55,8 @@ def pool(
         max_connections=connections,
         timeout=1.0,
         protocol=2,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=SERVER_CONNECT_SECONDS,
+        socket_timeout=SERVER_ANSWER_SECONDS,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), retries),
     )
@@ -72,8 +72,8 @@ async def check_kind(settings: Settings) -> None:
     client = Redis.from_url(
         settings.redis_url,
         protocol=2,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=SERVER_CONNECT_SECONDS,
+        socket_timeout=SERVER_ANSWER_SECONDS,
     )
     async with client:
         try:

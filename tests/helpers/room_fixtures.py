@@ -37,8 +37,8 @@ async def deployed(
     The archive works inside this process: on a busy machine it may hold up the event loop for as
     long as a connection may be silent, which is no fault of the room log.
     """
-    monkeypatch.setattr(servers, "CONNECT_SECONDS", PATIENCE)
-    monkeypatch.setattr(servers, "ANSWER_SECONDS", PATIENCE)
+    monkeypatch.setattr(servers, "SERVER_CONNECT_SECONDS", PATIENCE)
+    monkeypatch.setattr(servers, "SERVER_ANSWER_SECONDS", PATIENCE)
     monkeypatch.setattr(pipeline, "SILENCE_SECONDS", PATIENCE)
     monkeypatch.setattr(pipeline, "PIPELINE_CONNECT_SECONDS", PATIENCE)
     async with Deployed(Settings(redis_url=valkey_url), redis) as made:
