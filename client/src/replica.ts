@@ -57,7 +57,9 @@ export class Replica {
     const events = (waited ?? []).filter((one): one is LogEvent =>
       "type" in one ? this.apply(one, me) : this.recount(one),
     );
-    this.read(this.#seen, me);
+    const seen = this.#seen;
+    this.#seen = 0; // of what comes later nothing was seen
+    this.read(seen, me);
     return events;
   }
 

@@ -252,3 +252,14 @@ test("what was seen before the first snapshot is read with it", () => {
   replica.learn(server.snapshot(), ME);
   assert.deepEqual([replica.view?.read_seq, replica.view?.unread], [3, 1]);
 });
+
+test("what was seen before the first snapshot reads nothing of what comes later", () => {
+  const server = new ServerRoom();
+  server.send("bob");
+  const replica = new Replica();
+  replica.read(1e9, ME);
+  replica.learn(server.snapshot(), ME);
+  server.send("bob");
+  replica.learn(server.snapshot(), ME);
+  assert.deepEqual([replica.view?.read_seq, replica.view?.unread], [1, 1]);
+});
